@@ -1,0 +1,229 @@
+// The steering program in the kernel, without DPDK: loaded as DPDK loads it, in a network namespace of the
+// test's own whose only interface is lo. Needs root.
+#include "dataplane/bpf/steering.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/if_link.h>
+#include <linux/if_xdp.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <memory>
+#include <vector>
+
+namespace sluice::bpf {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using Frame = std::vector<uint8_t>;
+
+constexpr char kInterface[] = "lo";
+
+Prefix prefix(const char* text) {
+  return Prefix::parse(text).value();
+}
+
+/// What DPDK's af_xdp driver does with `xdp_prog=`.
+class Attached {
+ public:
+  explicit Attached(const std::string& path) : object_(bpf_object__open_file(path.c_str(), nullptr)) {
+    EXPECT_NE(object_, nullptr);
+    EXPECT_EQ(bpf_object__load(object_), 0);
+    program_ = bpf_program__fd(bpf_object__next_program(object_, nullptr));
+    EXPECT_EQ(bpf_xdp_attach(1, program_, XDP_FLAGS_UPDATE_IF_NOEXIST, nullptr), 0);
+    sockets_ = bpf_object__find_map_fd_by_name(object_, "xsks_map");
+    EXPECT_GE(sockets_, 0);
+  }
+  ~Attached() { bpf_object__close(object_); }
+
+  /// The program's verdict about one frame.
+  int verdict(const Frame& frame) const {
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
+                .data_size_in = static_cast<uint32_t>(frame.size()), .repeat = 1);
+    EXPECT_EQ(bpf_prog_test_run_opts(program_, &options), 0) << errno;
+    return static_cast<int>(options.retval);
+  }
+
+  /// Puts a socket into the map; it leaves the map when it is closed.
+  FileDescriptor add_socket(uint32_t queue) const {
+    FileDescriptor xsk(::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
+    int entries = 1;
+    EXPECT_EQ(::setsockopt(xsk.get(), SOL_XDP, XDP_RX_RING, &entries, sizeof(entries)), 0);
+    int fd = xsk.get();
+    EXPECT_EQ(bpf_map_update_elem(sockets_, &queue, &fd, BPF_ANY), 0);
+    return xsk;
+  }
+
+ private:
+  bpf_object* object_;
+  int program_ = -1;
+  int sockets_ = -1;
+};
+
+class SteeringTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) {
+      GTEST_SKIP() << "needs root to load BPF programs";
+    }
+    ASSERT_EQ(unshare(CLONE_NEWNET), 0);
+  }
+
+  static std::unique_ptr<Attached> load() {
+    auto object = SteeringObject::create();
+    EXPECT_TRUE(object);
+    return std::make_unique<Attached>(object->path());
+  }
+};
+
+Frame operator+(Frame a, const Frame& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+Frame ethernet(uint16_t type) {
+  return {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, static_cast<uint8_t>(type >> 8), static_cast<uint8_t>(type)};
+}
+
+Frame vlan(uint16_t type) {
+  return {0, 7, static_cast<uint8_t>(type >> 8), static_cast<uint8_t>(type)};
+}
+
+Frame ipv4(const char* to, uint8_t protocol = 6) {
+  Frame header{0x45, 0, 0, 40, 0, 0, 0, 0, 64, protocol, 0, 0, 198, 51, 100, 1};
+  const uint8_t* bytes = nullptr;
+  IpAddress address = IpAddress::parse(to).value();
+  bytes = address.v4_bytes();
+  header.insert(header.end(), bytes, bytes + 4);
+  return header + Frame(20);
+}
+
+Frame ipv6(const char* to, uint8_t next = 6, uint8_t first_byte = 0) {
+  Frame header{0x60, 0, 0, 0, 0, 24, next, 64};
+  auto from = IpAddress::parse("2001:db8::99").value().bytes();
+  auto address = IpAddress::parse(to).value().bytes();
+  header.insert(header.end(), from.begin(), from.end());
+  header.insert(header.end(), address.begin(), address.end());
+  Frame payload(24);
+  payload[0] = first_byte;
+  return header + payload;
+}
+
+TEST_F(SteeringTest, FramesToAVipGoToTheSocketAndAllElseToTheKernel) {
+  constexpr int kSteered = XDP_REDIRECT, kPassed = XDP_PASS;
+  struct Case {
+    const char* description;
+    Frame frame;
+    int verdict;
+  };
+  const std::vector<Case> cases{
+      {"IPv4 TCP to a VIP", ethernet(0x0800) + ipv4("203.0.113.10"), kSteered},
+      {"ICMP to a VIP", ethernet(0x0800) + ipv4("203.0.113.10", 1), kSteered},
+      {"IPv4 to an address beside it", ethernet(0x0800) + ipv4("203.0.113.11"), kPassed},
+      {"IPv4 into a VIP prefix", ethernet(0x0800) + ipv4("192.0.2.77"), kSteered},
+      {"IPv4 behind the end of the prefix", ethernet(0x0800) + ipv4("192.0.2.128"), kPassed},
+      {"one VLAN tag", ethernet(0x8100) + vlan(0x0800) + ipv4("203.0.113.10"), kSteered},
+      {"two VLAN tags", ethernet(0x88a8) + vlan(0x8100) + vlan(0x86dd) + ipv6("2001:db8::10"), kSteered},
+      {"three VLAN tags",
+       ethernet(0x88a8) + vlan(0x8100) + vlan(0x8100) + vlan(0x0800) + ipv4("203.0.113.10"), kPassed},
+      {"IPv6 TCP to a VIP", ethernet(0x86dd) + ipv6("2001:db8::10"), kSteered},
+      {"IPv6 to an address beside it", ethernet(0x86dd) + ipv6("2001:db8::11"), kPassed},
+      {"packet too big about a VIP's flow", ethernet(0x86dd) + ipv6("2001:db8::10", 58, 2), kSteered},
+      {"ICMPv6 echo to a VIP", ethernet(0x86dd) + ipv6("2001:db8::10", 58, 128), kSteered},
+      {"neighbour solicitation sent to a VIP", ethernet(0x86dd) + ipv6("2001:db8::10", 58, 135), kPassed},
+      {"ARP", ethernet(0x0806) + Frame(46), kPassed},
+      {"IPv4 cut inside the header", ethernet(0x0800) + Frame(19, 0x45), kPassed},
+      {"IPv6 cut inside the header", ethernet(0x86dd) + Frame(39, 0x60), kPassed},
+      {"VLAN tag cut", ethernet(0x8100) + Frame{0, 7}, kPassed},
+  };
+  auto program = load();
+  auto steering = Steering::attach_to(kInterface);
+  ASSERT_TRUE(steering) << steering.error().message;
+  const std::vector<Prefix> vips{prefix("203.0.113.10"), prefix("192.0.2.0/25"), prefix("2001:db8::10")};
+  ASSERT_TRUE(steering->set_vips(vips));
+  FileDescriptor xsk = program->add_socket(0);
+  SteeringCounters expected{};
+  for (const Case& c : cases) {
+    EXPECT_EQ(program->verdict(c.frame), c.verdict) << c.description;
+    (c.verdict == kSteered ? expected.steered : expected.passed)++;
+  }
+  auto counters = steering->counters();
+  ASSERT_TRUE(counters);
+  EXPECT_EQ(counters->steered, expected.steered);
+  EXPECT_EQ(counters->passed, expected.passed);
+  EXPECT_EQ(counters->no_socket, 0u);
+}
+
+TEST_F(SteeringTest, AFrameToAVipWhoseQueueHasNoSocketGoesToTheKernel) {
+  auto program = load();
+  auto steering = Steering::attach_to(kInterface).value();
+  const std::vector<Prefix> vips{prefix("203.0.113.10")};
+  ASSERT_TRUE(steering.set_vips(vips));
+  EXPECT_EQ(program->verdict(ethernet(0x0800) + ipv4("203.0.113.10")), XDP_PASS);
+  EXPECT_EQ(steering.counters().value().no_socket, 1u);
+}
+
+TEST_F(SteeringTest, SetVipsReplacesWhatWasSteered) {
+  auto program = load();
+  auto steering = Steering::attach_to(kInterface).value();
+  const std::vector<Prefix> first{prefix("203.0.113.10"), prefix("2001:db8::10"), prefix("192.0.2.0/25")};
+  const std::vector<Prefix> second{prefix("192.0.2.0/24"), prefix("203.0.113.10"), prefix("203.0.113.10")};
+  ASSERT_TRUE(steering.set_vips(first));
+  EXPECT_THAT(steering.vips().value(), ElementsAre(first[2], first[0], first[1]));
+  ASSERT_TRUE(steering.set_vips(second));
+  EXPECT_THAT(steering.vips().value(), ElementsAre(second[0], second[1]));
+  ASSERT_TRUE(steering.set_vips({}));
+  EXPECT_THAT(steering.vips().value(), ElementsAre());
+}
+
+TEST_F(SteeringTest, TheProgramOfAKilledProcessIsTakenOff) {
+  EXPECT_FALSE(Steering::detach_stale(kInterface).value()) << "there was none";
+  load();  // the object is closed at once, as by kill -9: the program stays attached
+  ASSERT_TRUE(Steering::attach_to(kInterface));
+  EXPECT_TRUE(Steering::detach_stale(kInterface).value());
+  EXPECT_FALSE(attached_xdp(1).value());
+  load();  // and the next start attaches
+}
+
+TEST_F(SteeringTest, TheProgramOfARunningProcessIsNotTakenOff) {
+  auto program = load();
+  FileDescriptor xsk = program->add_socket(3);
+  auto result = Steering::detach_stale(kInterface);
+  ASSERT_FALSE(result);
+  EXPECT_THAT(result.error().message, HasSubstr("still running"));
+  EXPECT_TRUE(attached_xdp(1).value());
+  ASSERT_TRUE(Steering::detach(kInterface));
+  EXPECT_FALSE(attached_xdp(1).value());
+}
+
+TEST_F(SteeringTest, AForeignProgramIsNamedAndLeftAlone) {
+  // r0 = XDP_PASS; exit
+  const bpf_insn pass[] = {{.code = 0xb7, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 2},
+                           {.code = 0x95, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+  FileDescriptor other(bpf_prog_load(BPF_PROG_TYPE_XDP, "firewall", "GPL", pass, 2, nullptr));
+  ASSERT_EQ(bpf_xdp_attach(1, other.get(), 0, nullptr), 0);
+  const auto stale = Steering::detach_stale(kInterface);
+  const auto detach = Steering::detach(kInterface);
+  const auto attach = Steering::attach_to(kInterface);
+  ASSERT_FALSE(stale);
+  ASSERT_FALSE(detach);
+  ASSERT_FALSE(attach);
+  for (const std::string& message : {stale.error().message, detach.error().message, attach.error().message}) {
+    EXPECT_THAT(message, HasSubstr("firewall"));
+    EXPECT_THAT(message, HasSubstr("ip link set dev lo xdp off"));
+  }
+  EXPECT_EQ(attached_xdp(1).value()->name, "firewall");
+}
+
+TEST_F(SteeringTest, AnInterfaceThatIsNotThereOrNotStartedIsAnError) {
+  EXPECT_THAT(Steering::attach_to("nosuch0").error().message, HasSubstr("no interface nosuch0"));
+  EXPECT_THAT(Steering::attach_to(kInterface).error().message, HasSubstr("not started"));
+}
+
+}  // namespace
+}  // namespace sluice::bpf
