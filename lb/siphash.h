@@ -76,7 +76,7 @@ constexpr uint64_t sip_last_word(size_t length_bytes) {
 /// Ends the hash with d rounds and writes it, one value per lane.
 template <int d, typename Word>
 [[gnu::always_inline]] constexpr void sip_finish(SipState<Word>& state, Word& hash) {
-  state.v2 ^= Word{} ^ uint64_t { 0xff };
+  state.v2 ^= Word{} ^ 0xffu;
   for (int round = 0; round < d; ++round) sip_round(state);
   hash = state.v0 ^ state.v1 ^ state.v2 ^ state.v3;
 }
