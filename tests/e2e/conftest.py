@@ -1,0 +1,51 @@
+"""Fixtures of the end-to-end tests. The programs under test come from $SLUICE_BUILD (default: build/)."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import netns
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pytest_collection_modifyitems(items):
+    """Without root nothing here can run: an error on a CI machine, a named skip on a laptop."""
+    if os.geteuid() == 0:
+        return
+    if os.environ.get("CI"):
+        raise pytest.UsageError("the end-to-end tests need root (network namespaces, BPF, AF_XDP)")
+    for item in items:
+        item.add_marker(pytest.mark.skip(reason="needs root: sudo scripts/test e2e"))
+
+
+@pytest.fixture(scope="session")
+def build():
+    """The build folder with the programs under test."""
+    path = (ROOT / os.environ.get("SLUICE_BUILD", "build")).resolve()
+    if not (path / "control" / "sluiced").exists():
+        pytest.fail(f"{path}/control/sluiced is not there: build first (meson setup {path} && ninja -C {path})")
+    return path
+
+
+@pytest.fixture
+def network():
+    """Namespaces that go away with the test."""
+    with netns.Network() as made:
+        yield made
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows what the programs in its namespaces said."""
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for name in ("network", "site"):
+        network = item.funcargs.get(name) if hasattr(item, "funcargs") else None
+        network = getattr(network, "network", network)
+        if isinstance(network, netns.Network):
+            report.sections.append(("programs", network.logs()))
+            return
