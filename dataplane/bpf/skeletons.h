@@ -7,5 +7,6 @@
 #pragma GCC diagnostic ignored "-Wpedantic"
 #pragma GCC diagnostic ignored "-Woverlength-strings"
 #pragma GCC diagnostic ignored "-Wunused-function"
+#include "dataplane/bpf/decap.skel.h"
 #include "dataplane/bpf/steer.skel.h"
 #pragma GCC diagnostic pop
