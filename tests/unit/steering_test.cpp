@@ -15,12 +15,14 @@
 #include <memory>
 #include <vector>
 
+#include "tests/unit/frames.h"
+
 namespace sluice::bpf {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using Frame = std::vector<uint8_t>;
+using namespace sluice::test;
 
 constexpr char kInterface[] = "lo";
 
@@ -42,7 +44,7 @@ class Attached {
   ~Attached() { bpf_object__close(object_); }
 
   /// The program's verdict about one frame.
-  int verdict(const Frame& frame) const {
+  int verdict(const Bytes& frame) const {
     LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
                 .data_size_in = static_cast<uint32_t>(frame.size()), .repeat = 1);
     EXPECT_EQ(bpf_prog_test_run_opts(program_, &options), 0) << errno;
@@ -81,65 +83,45 @@ class SteeringTest : public testing::Test {
   }
 };
 
-Frame operator+(Frame a, const Frame& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
+Bytes ipv4_to(const char* vip, uint8_t protocol = kTcp) {
+  return ethernet(kIpv4Type) + ipv4({.to = vip, .protocol = protocol}, Bytes(20));
 }
 
-Frame ethernet(uint16_t type) {
-  return {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, static_cast<uint8_t>(type >> 8), static_cast<uint8_t>(type)};
+Bytes ipv6_to(const char* vip) {
+  return ethernet(kIpv6Type) + ipv6({.to = vip}, Bytes(20));
 }
 
-Frame vlan(uint16_t type) {
-  return {0, 7, static_cast<uint8_t>(type >> 8), static_cast<uint8_t>(type)};
-}
-
-Frame ipv4(const char* to, uint8_t protocol = 6) {
-  Frame header{0x45, 0, 0, 40, 0, 0, 0, 0, 64, protocol, 0, 0, 198, 51, 100, 1};
-  const uint8_t* bytes = nullptr;
-  IpAddress address = IpAddress::parse(to).value();
-  bytes = address.v4_bytes();
-  header.insert(header.end(), bytes, bytes + 4);
-  return header + Frame(20);
-}
-
-Frame ipv6(const char* to, uint8_t next = 6, uint8_t first_byte = 0) {
-  Frame header{0x60, 0, 0, 0, 0, 24, next, 64};
-  auto from = IpAddress::parse("2001:db8::99").value().bytes();
-  auto address = IpAddress::parse(to).value().bytes();
-  header.insert(header.end(), from.begin(), from.end());
-  header.insert(header.end(), address.begin(), address.end());
-  Frame payload(24);
-  payload[0] = first_byte;
-  return header + payload;
+Bytes icmpv6_to(const char* vip, uint8_t type) {
+  return ethernet(kIpv6Type) + ipv6({.to = vip, .next_header = kIcmpv6}, Bytes{type} + Bytes(23));
 }
 
 TEST_F(SteeringTest, FramesToAVipGoToTheSocketAndAllElseToTheKernel) {
   constexpr int kSteered = XDP_REDIRECT, kPassed = XDP_PASS;
   struct Case {
     const char* description;
-    Frame frame;
+    Bytes frame;
     int verdict;
   };
+  const Bytes vip4 = ipv4({.to = "203.0.113.10"}, Bytes(20));
   const std::vector<Case> cases{
-      {"IPv4 TCP to a VIP", ethernet(0x0800) + ipv4("203.0.113.10"), kSteered},
-      {"ICMP to a VIP", ethernet(0x0800) + ipv4("203.0.113.10", 1), kSteered},
-      {"IPv4 to an address beside it", ethernet(0x0800) + ipv4("203.0.113.11"), kPassed},
-      {"IPv4 into a VIP prefix", ethernet(0x0800) + ipv4("192.0.2.77"), kSteered},
-      {"IPv4 behind the end of the prefix", ethernet(0x0800) + ipv4("192.0.2.128"), kPassed},
-      {"one VLAN tag", ethernet(0x8100) + vlan(0x0800) + ipv4("203.0.113.10"), kSteered},
-      {"two VLAN tags", ethernet(0x88a8) + vlan(0x8100) + vlan(0x86dd) + ipv6("2001:db8::10"), kSteered},
+      {"IPv4 TCP to a VIP", ipv4_to("203.0.113.10"), kSteered},
+      {"ICMP to a VIP", ipv4_to("203.0.113.10", 1), kSteered},
+      {"IPv4 to an address beside it", ipv4_to("203.0.113.11"), kPassed},
+      {"IPv4 into a VIP prefix", ipv4_to("192.0.2.77"), kSteered},
+      {"IPv4 behind the end of the prefix", ipv4_to("192.0.2.128"), kPassed},
+      {"one VLAN tag", ethernet(kVlanType) + vlan(kIpv4Type) + vip4, kSteered},
+      {"two VLAN tags", ethernet(kServiceVlanType) + vlan(kVlanType) + vlan(kIpv4Type) + vip4, kSteered},
       {"three VLAN tags",
-       ethernet(0x88a8) + vlan(0x8100) + vlan(0x8100) + vlan(0x0800) + ipv4("203.0.113.10"), kPassed},
-      {"IPv6 TCP to a VIP", ethernet(0x86dd) + ipv6("2001:db8::10"), kSteered},
-      {"IPv6 to an address beside it", ethernet(0x86dd) + ipv6("2001:db8::11"), kPassed},
-      {"packet too big about a VIP's flow", ethernet(0x86dd) + ipv6("2001:db8::10", 58, 2), kSteered},
-      {"ICMPv6 echo to a VIP", ethernet(0x86dd) + ipv6("2001:db8::10", 58, 128), kSteered},
-      {"neighbour solicitation sent to a VIP", ethernet(0x86dd) + ipv6("2001:db8::10", 58, 135), kPassed},
-      {"ARP", ethernet(0x0806) + Frame(46), kPassed},
-      {"IPv4 cut inside the header", ethernet(0x0800) + Frame(19, 0x45), kPassed},
-      {"IPv6 cut inside the header", ethernet(0x86dd) + Frame(39, 0x60), kPassed},
-      {"VLAN tag cut", ethernet(0x8100) + Frame{0, 7}, kPassed},
+       ethernet(kServiceVlanType) + vlan(kVlanType) + vlan(kVlanType) + vlan(kIpv4Type) + vip4, kPassed},
+      {"IPv6 TCP to a VIP", ipv6_to("2001:db8::10"), kSteered},
+      {"IPv6 to an address beside it", ipv6_to("2001:db8::11"), kPassed},
+      {"packet too big about a VIP's flow", icmpv6_to("2001:db8::10", 2), kSteered},
+      {"ICMPv6 echo to a VIP", icmpv6_to("2001:db8::10", 128), kSteered},
+      {"neighbour solicitation sent to a VIP", icmpv6_to("2001:db8::10", 135), kPassed},
+      {"ARP", ethernet(0x0806) + Bytes(46), kPassed},
+      {"IPv4 cut inside the header", ethernet(kIpv4Type) + Bytes(19, 0x45), kPassed},
+      {"IPv6 cut inside the header", ethernet(kIpv6Type) + Bytes(39, 0x60), kPassed},
+      {"VLAN tag cut", ethernet(kVlanType) + Bytes{0, 7}, kPassed},
   };
   auto program = load();
   auto steering = Steering::attach_to(kInterface);
@@ -164,7 +146,7 @@ TEST_F(SteeringTest, AFrameToAVipWhoseQueueHasNoSocketGoesToTheKernel) {
   auto steering = Steering::attach_to(kInterface).value();
   const std::vector<Prefix> vips{prefix("203.0.113.10")};
   ASSERT_TRUE(steering.set_vips(vips));
-  EXPECT_EQ(program->verdict(ethernet(0x0800) + ipv4("203.0.113.10")), XDP_PASS);
+  EXPECT_EQ(program->verdict(ipv4_to("203.0.113.10")), XDP_PASS);
   EXPECT_EQ(steering.counters().value().no_socket, 1u);
 }
 
