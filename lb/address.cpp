@@ -67,18 +67,21 @@ Result<Prefix> Prefix::parse(std::string_view text) {
   const auto slash = text.find('/');
   auto address = IpAddress::parse(text.substr(0, slash));
   if (!address) {
-    return fail(fmt::format("'{}' is not an address or a prefix such as 192.0.2.0/24 or 2001:db8::/64", text));
+    return fail(
+        fmt::format("'{}' is not an address or a prefix such as 192.0.2.0/24 or 2001:db8::/64", text));
   }
   if (slash == std::string_view::npos) return Prefix(*address);
   const auto digits = text.substr(slash + 1);
   int length = -1;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), length);
-  if (error != std::errc{} || end != digits.data() + digits.size() || length < 0 || length > address->bits()) {
+  if (error != std::errc{} || end != digits.data() + digits.size() || length < 0 ||
+      length > address->bits()) {
     return fail(fmt::format("prefix length '{}' is not a number from 0 to {}", digits, address->bits()));
   }
   Prefix prefix(*address, length);
   if (prefix.address() != *address) {
-    return fail(fmt::format("'{}' has bits set behind its length; the prefix is {}", text, prefix.to_string()));
+    return fail(
+        fmt::format("'{}' has bits set behind its length; the prefix is {}", text, prefix.to_string()));
   }
   return prefix;
 }

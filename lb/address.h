@@ -120,7 +120,7 @@ template <>
 struct std::hash<sluice::IpAddress> {
   size_t operator()(const sluice::IpAddress& address) const noexcept {
     const auto& bytes = address.bytes();
-    return std::hash<std::string_view>{}(
-        {reinterpret_cast<const char*>(bytes.data()), bytes.size()}) ^ static_cast<size_t>(address.family());
+    return std::hash<std::string_view>{}({reinterpret_cast<const char*>(bytes.data()), bytes.size()}) ^
+           static_cast<size_t>(address.family());
   }
 };

@@ -80,12 +80,11 @@ inline bool is_taken(const uint32_t* taken, uint32_t slot) {
 // Probes from `slot` on for the cursor's owner, takes the first free slot and moves the cursor behind it.
 inline void take_from(Board board, Cursor& cursor, uint32_t slot, uint16_t owner) {
   const uint32_t skip = cursor.skip;
+  const uint32_t last_unwrapped = board.size - skip;
   while (is_taken(board.taken, slot)) {
-    // add_modulo() with both sums at hand at once: the next probe waits for one addition less.
-    const uint32_t ahead = slot + skip;
-    uint32_t wrapped = slot;
-    const bool passes_end = __builtin_add_overflow(wrapped, skip - board.size, &wrapped);
-    slot = passes_end ? wrapped : ahead;
+    // add_modulo() as two sums and a choice, which depends on the slot only: the shortest wait for the next
+    // probe that the compiler keeps free of a branch.
+    slot = slot >= last_unwrapped ? slot - last_unwrapped : slot + skip;
   }
   board.taken[slot / 32] |= uint32_t{1} << (slot % 32);
   board.owners[slot] = owner;

@@ -45,9 +45,9 @@ inline constexpr uint32_t kMaxWeight = 65535;
 /// One server. Its identity inside a pool is its address: two nodes that list the same addresses agree,
 /// whatever they call them and in whatever order.
 struct Backend {
-  std::string name;                       ///< a label for people
-  IpAddress address;                      ///< outer destination of the tunnel
-  uint32_t weight = 100;                  ///< 0..kMaxWeight; 0: no new flows
+  std::string name;       ///< a label for people
+  IpAddress address;      ///< outer destination of the tunnel
+  uint32_t weight = 100;  ///< 0..kMaxWeight; 0: no new flows
   BackendState state = BackendState::kActive;
   std::optional<StaticNextHop> next_hop;  ///< absent: from the kernel
   friend bool operator==(const Backend&, const Backend&) = default;
@@ -80,9 +80,9 @@ struct Tunnel {
   std::optional<Prefix> source_ipv4;
   std::optional<Prefix> source_ipv6;
   std::optional<uint32_t> gre_key;
-  uint8_t ttl = 64;                ///< outer TTL or hop limit, 1..255
-  bool dont_fragment = true;       ///< outer IPv4 DF
-  std::optional<uint8_t> dscp;     ///< absent: copied from the inner header (RFC 6040 for ECN always)
+  uint8_t ttl = 64;             ///< outer TTL or hop limit, 1..255
+  bool dont_fragment = true;    ///< outer IPv4 DF
+  std::optional<uint8_t> dscp;  ///< absent: copied from the inner header (RFC 6040 for ECN always)
   friend bool operator==(const Tunnel&, const Tunnel&) = default;
 };
 

@@ -16,9 +16,9 @@ enum class PortKind : uint8_t {
 struct PortSettings {
   std::string name;
   PortKind kind = PortKind::kAfXdp;
-  std::string device;       ///< interface name, PCI address, or DPDK vdev string
-  uint16_t queues = 0;      ///< receive queues; 0: one per worker where the port offers so many
-  uint16_t mtu = 1500;      ///< largest IP packet in bytes, both ways
+  std::string device;           ///< interface name, PCI address, or DPDK vdev string
+  uint16_t queues = 0;          ///< receive queues; 0: one per worker where the port offers so many
+  uint16_t mtu = 1500;          ///< largest IP packet in bytes, both ways
   uint16_t descriptors = 1024;  ///< ring size per queue
 };
 
@@ -28,15 +28,16 @@ enum class IdleMode : uint8_t {
 };
 
 struct WorkerSettings {
-  std::vector<unsigned> cores;         ///< one worker each; empty: one worker that floats over all CPUs
+  std::vector<unsigned> cores;  ///< one pinned worker each; empty: `count` workers that float over all CPUs
+  uint16_t count = 1;           ///< number of floating workers; without meaning if `cores` is not empty
   IdleMode idle = IdleMode::kAdaptive;
   uint32_t flow_table_flows = 1u << 20;  ///< flows remembered per worker
 };
 
 struct DpdkSettings {
   bool huge_pages = true;
-  uint32_t memory_mb = 256;            ///< for packet buffers and flow tables
-  std::vector<std::string> eal_args;   ///< added to those that Sluice makes
+  uint32_t memory_mb = 256;           ///< for packet buffers and flow tables
+  std::vector<std::string> eal_args;  ///< added to those that Sluice makes
 };
 
 }  // namespace sluice::l4

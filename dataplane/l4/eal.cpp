@@ -1,0 +1,110 @@
+#include "dataplane/l4/eal.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <utility>
+
+namespace sluice::l4 {
+
+namespace {
+
+/// "0@(0,1),1@(0,1)": workers that float over all CPUs, or "0@(0,1),1@3": pinned ones.
+std::string logical_cores(const WorkerSettings& workers, uint32_t worker_count) {
+  std::vector<unsigned> all;
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  sched_getaffinity(0, sizeof allowed, &allowed);
+  for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &allowed)) all.push_back(cpu);
+  }
+  const std::string anywhere = fmt::format("({})", fmt::join(all, ","));
+  std::string cores = "0@" + anywhere;
+  for (uint32_t i = 0; i < worker_count; ++i) {
+    cores += i < workers.cores.size() ? fmt::format(",{}@{}", i + 1, workers.cores[i])
+                                      : fmt::format(",{}@{}", i + 1, anywhere);
+  }
+  return cores;
+}
+
+/// Free huge pages of all sizes, in MiB.
+uint64_t free_huge_page_mb() {
+  uint64_t total = 0;
+  for (const auto& [directory, mb] :
+       {std::pair{"hugepages-2048kB", 2}, std::pair{"hugepages-1048576kB", 1024}}) {
+    std::ifstream file(fmt::format("/sys/kernel/mm/hugepages/{}/free_hugepages", directory));
+    uint64_t pages = 0;
+    if (file >> pages) total += pages * static_cast<uint64_t>(mb);
+  }
+  return total;
+}
+
+}  // namespace
+
+std::vector<std::string> eal_arguments(const DpdkSettings& dpdk, const std::vector<PortSettings>& ports,
+                                       const WorkerSettings& workers, uint32_t worker_count) {
+  std::vector<std::string> arguments = {"--lcores",
+                                        logical_cores(workers, worker_count),
+                                        "--no-telemetry",
+                                        "--log-level=*:warning",
+                                        "--iova-mode=va",
+                                        "-m",
+                                        std::to_string(dpdk.memory_mb)};
+  // In-memory: no runtime directory, no files in hugetlbfs that a killed process would leave.
+  arguments.push_back(dpdk.huge_pages ? "--in-memory" : "--no-huge");
+  if (!dpdk.huge_pages) arguments.push_back("--no-shconf");
+  bool any_pci = false;
+  for (const PortSettings& port : ports) {
+    if (port.kind != PortKind::kPci) continue;
+    any_pci = true;
+    arguments.insert(arguments.end(), {"-a", port.device});
+  }
+  if (!any_pci) arguments.push_back("--no-pci");
+  arguments.insert(arguments.end(), dpdk.eal_args.begin(), dpdk.eal_args.end());
+  return arguments;
+}
+
+Result<void> start_eal(const std::vector<std::string>& arguments) {
+  std::vector<std::string> all = {"sluiced"};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+
+  const bool wants_huge = std::find(arguments.begin(), arguments.end(), "--no-huge") == arguments.end();
+  const auto memory = std::find(arguments.begin(), arguments.end(), "-m");
+  if (wants_huge && memory != arguments.end()) {
+    const uint64_t wanted = std::stoull(*(memory + 1));
+    const uint64_t available = free_huge_page_mb();
+    if (available < wanted) {
+      return fail(
+          fmt::format("not enough free huge pages: {} MiB wanted, {} MiB free; reserve them with 'sysctl -w "
+                      "vm.nr_hugepages={}', or set dpdk.memory_mb lower, or dpdk.huge_pages: false",
+                      wanted, available, (wanted + 1) / 2 + 8));
+    }
+  }
+  // EAL keeps pointers into argv's strings.
+  static std::vector<std::string> kept;
+  static std::vector<char*> kept_argv;
+  kept = std::move(all);
+  kept_argv.clear();
+  for (std::string& argument : kept) kept_argv.push_back(argument.data());
+  if (rte_eal_init(static_cast<int>(kept_argv.size()), kept_argv.data()) < 0) {
+    const int error = rte_errno;
+    const std::string permission =
+        geteuid() != 0 ? "; sluiced must be started as root (or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, "
+                         "CAP_IPC_LOCK)"
+                       : "";
+    return fail(fmt::format("DPDK did not start: {} (arguments: {}){}", rte_strerror(error),
+                            fmt::join(arguments, " "), permission));
+  }
+  return {};
+}
+
+void stop_eal() {
+  rte_eal_cleanup();
+}
+
+}  // namespace sluice::l4

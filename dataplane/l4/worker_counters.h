@@ -1,0 +1,31 @@
+// What one worker counts. Written by that worker alone, read by the control thread at any time.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "lb/counter.h"
+#include "lb/drop_reason.h"
+#include "lb/forwarding_table.h"
+
+namespace sluice::l4 {
+
+struct alignas(64) WorkerCounters {
+  TrafficCounter received;     ///< frames from all ports, Ethernet bytes
+  TrafficCounter transmitted;  ///< frames accepted by a transmit queue, Ethernet bytes
+  Counter polls;               ///< rounds over all receive queues
+  Counter idle_polls;          ///< rounds that found nothing
+  Counter sleeps;              ///< times the worker slept until a packet or the time-out
+  Counter echo_replies;
+  Counter too_big_answers;
+  std::array<Counter, kDropReasons> drops;
+
+  /// By ForwardVip::id and BackendId; packets sent on, IP bytes as received.
+  std::unique_ptr<TrafficCounter[]> vips{new TrafficCounter[ForwardingIds::kMaxVips + 1u]};
+  std::unique_ptr<TrafficCounter[]> backends{new TrafficCounter[ForwardingIds::kMaxBackends + 1u]};
+
+  void drop(DropReason reason, uint64_t packets = 1) { drops[static_cast<size_t>(reason)].add(packets); }
+};
+
+}  // namespace sluice::l4
