@@ -64,17 +64,9 @@ int main(int argc, char** argv) {
   }
   boost::asio::io_context io;
   std::vector<IpAddress> backends = read_backends(argv[1]);
-  std::function<void()> print;
+  std::function<void()> print = [] {};  // not during start-up
   NextHops next_hops(
       io, {argv + 2, argv + argc}, [&] { print(); }, timing_from_environment());
-  print = [&] {
-    nlohmann::json line;
-    for (const IpAddress& backend : backends) {
-      line[backend.to_string()] = describe(next_hops, backend);
-    }
-    std::cout << line.dump() << std::endl;
-  };
-
   boost::asio::signal_set signals(io, SIGHUP, SIGTERM, SIGINT);
   std::function<void(const boost::system::error_code&, int)> on_signal =
       [&](const boost::system::error_code& error, int signal) {
@@ -96,6 +88,13 @@ int main(int argc, char** argv) {
   next_hops.track(backends);
   next_hops.run_until_settled(std::chrono::seconds(1));
   std::cerr << (next_hops.settled() ? "settled" : "not settled") << std::endl;
+  print = [&] {
+    nlohmann::json line;
+    for (const IpAddress& backend : backends) {
+      line[backend.to_string()] = describe(next_hops, backend);
+    }
+    std::cout << line.dump() << std::endl;
+  };
   print();
   io.run();
   return 0;

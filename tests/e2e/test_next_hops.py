@@ -97,10 +97,8 @@ def test_one_path_of_a_multipath_route_is_taken(site):
     site.lb.ip("route", "add", "10.7.0.0/24", "nexthop", "via", "10.0.1.254", "nexthop", "via", "10.0.2.254")
     backends = [f"10.7.0.{i}" for i in range(1, 17)]
     site.watch(*backends)
-    for backend in backends:
-        hop = site.wait(backend, mtu=1500) if site.lines()[-1][backend].get("mtu") == 1500 else site.wait(
-            backend, mtu=1400)
-        assert (hop["interface"], hop["destination"]) in [("eth1", PEER_MAC), ("eth2", OTHER_MAC)]
+    hops = site.lines()[0].values()
+    assert {(hop["interface"], hop["destination"]) for hop in hops} <= {("eth1", PEER_MAC), ("eth2", OTHER_MAC)}
 
 
 @pytest.mark.parametrize("backend", ["10.0.1.11", "fd00:1::11"])
@@ -232,12 +230,13 @@ def test_nobody_answers_and_later_somebody_does(site, backend, words):
     site.lb.ip("route", "add", "10.7.0.1", "via", "10.0.1.67")
     site.watch(backend)
     assert "not settled" in site.program.output()
-    assert site.lines()[0][backend] == {"why": words.replace("does not", "waiting for").replace(
-        f"waiting for answer", "") } or site.lines()[0][backend]["why"].startswith("waiting for ")
+    assert site.lines()[0][backend] == {"why": "waiting for " + words.replace("does not", "to")}
     site.wait(backend, why=words)
-    site.peer.add_address("eth1", {"10.7.0.1": "10.0.1.67/24", "10.0.1.66": "10.0.1.66/24"}.get(backend, f"{backend}/64"))
+    silent = words.split()[0].rstrip(",")
+    site.peer.add_address("eth1", f"{silent}/{64 if ':' in silent else 24}")
     site.wait(backend, destination=PEER_MAC)
-    assert words in site.program.output()
+    # One line for the reason, however often the kernel tried in between.
+    assert [line[backend].get("why") for line in site.lines()].count(words) == 1
 
 
 def test_a_neighbour_that_goes_stale_is_confirmed_without_traffic(site):
@@ -274,11 +273,6 @@ def test_backends_come_and_go(site):
     site.wait("10.0.1.254", destination=PEER_MAC)
     site.wait("10.0.2.254", destination=OTHER_MAC)
     assert "10.0.1.11" not in site.lines()[-1]
-
-
-def test_a_full_neighbour_table_is_named(site):
-    """The table's limit is the machine's, so the kernel's refusal comes from a table that no entry may enter."""
-    pytest.skip("gc_thresh3 exists in the first network namespace only")
 
 
 def test_ten_thousand_backends_behind_a_gateway_and_a_storm_of_routes(site):
