@@ -1,0 +1,141 @@
+#include "control/config_fields.h"
+
+#include <fmt/format.h>
+
+#include <map>
+
+#include "lb/flow_table.h"
+#include "lb/maglev.h"
+#include "lb/model.h"
+
+namespace sluice {
+
+namespace {
+
+constexpr std::string_view kName =
+    "1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit";
+constexpr std::string_view kRequired = ConfigField::kRequired;
+
+constexpr ConfigField kFields[] = {
+    {"node", "a map", kRequired, "This node."},
+    {"node.name", kName, "the host's name", "What this node is called in reports."},
+    {"node.run_dir", "an absolute path of at most 90 bytes", "/run/sluice",
+     "Directory of the control socket, control.sock."},
+    {"node.cluster_seed", "a text of 1 to 1024 bytes", kRequired,
+     "Keys the flow hash: the same on all nodes, so that they agree, and not known to strangers."},
+
+    {"dpdk", "a map", "all defaults", "Start-up of DPDK."},
+    {"dpdk.huge_pages", "true or false", "true", "Packet buffers and flow tables in huge pages."},
+    {"dpdk.memory_mb", "", "256", "MiB for packet buffers and flow tables.", 16, 1u << 20},
+    {"dpdk.eal_args", "a list of texts", "none", "Arguments added to those that Sluice gives to DPDK's EAL."},
+
+    {"ports", "a list of maps, at least one", kRequired, "Where packets come in and go out."},
+    {"ports[].name", kName, kRequired, "What the port is called in this file and in reports."},
+    {"ports[].af_xdp", "the name of a Linux interface, such as eth1", "one of af_xdp, pci, vdev",
+     "A Linux interface, by AF_XDP; the kernel keeps all that is not VIP traffic."},
+    {"ports[].pci", "a PCI address such as 0000:81:00.0", "one of af_xdp, pci, vdev",
+     "A NIC bound to vfio-pci."},
+    {"ports[].vdev", "a DPDK virtual device such as net_pcap0,rx_pcap=in.pcap,tx_pcap=out.pcap",
+     "one of af_xdp, pci, vdev", "A virtual device of DPDK, for tests and offline runs."},
+    {"ports[].queues", "", "one per worker, where the port offers so many", "Receive queues.", 1, 64},
+    {"ports[].mtu", "576 to 9600; at most 3400 for af_xdp", "1500", "Largest IP packet in bytes, both ways.",
+     576, 9600},
+    {"ports[].descriptors", "a power of two from 64 to 32768", "1024", "Ring size of each queue.", 64, 32768},
+
+    {"workers", "a map", "all defaults", "The threads that forward packets."},
+    {"workers.cores", "a list of different CPU numbers from 0 to 1023, at least one and at most 127", "none",
+     "One worker pinned to each of these CPUs. Not together with count.", 0, 1023},
+    {"workers.count", "", "1", "Workers that float over all CPUs. Not together with cores.", 1, 127},
+    {"workers.idle", "poll or adaptive", "adaptive",
+     "What a worker without packets does: poll spins, adaptive sleeps until a packet arrives."},
+    {"workers.flow_table_flows", "", "1048576", "Flows that each worker remembers, at 16 bytes a flow.", 1024,
+     uint64_t{FlowTable::kMaxBuckets} * FlowTable::kWays / 2},
+
+    {"tunnel", "a map", "all defaults", "How packets are carried to backends: GRE over IPv4 or IPv6."},
+    {"tunnel.source_ipv4",
+     "an IPv4 address, or a prefix of length 8 or more whose free bits are filled per flow",
+     "none; required if a backend has an IPv4 address", "Outer source address towards IPv4 backends."},
+    {"tunnel.source_ipv6",
+     "an IPv6 address, or a prefix of length 64 or more whose free bits are filled per flow",
+     "none; required if a backend has an IPv6 address", "Outer source address towards IPv6 backends."},
+    {"tunnel.gre_key", "", "none: no key is sent", "GRE key (RFC 2890).", 0, UINT32_MAX},
+    {"tunnel.ttl", "", "64", "Outer TTL or hop limit.", 1, 255},
+    {"tunnel.dont_fragment", "true or false", "true", "Outer IPv4 DF flag."},
+    {"tunnel.dscp", "copy, or a whole number from 0 to 63", "copy",
+     "Outer DSCP: that of the inner packet, or this one. ECN is always copied (RFC 6040).", 0, 63},
+
+    {"vips", "a list of maps", "none", "The services: which packets go to which pool."},
+    {"vips[].name", kName, kRequired, "What the VIP is called in reports."},
+    {"vips[].address",
+     "a unicast IPv4 or IPv6 address, or a prefix such as 203.0.113.0/28 without bits behind its length",
+     kRequired, "Destination of the packets."},
+    {"vips[].protocol", "tcp or udp", kRequired, "Transport protocol of the packets."},
+    {"vips[].port", "a port from 1 to 65535, a range such as 8000-8100, or any", kRequired,
+     "Destination port of the packets."},
+    {"vips[].pool", "the name of a pool", kRequired, "Where the packets go."},
+    {"vips[].idle_timeout", "a whole number with s, m or h, from 1s to 7200s", "900s",
+     "A flow without packets for so long is forgotten.", 1, kMaxIdleTimeoutSeconds},
+
+    {"pools", "a list of maps", "none", "The groups of backends."},
+    {"pools[].name", kName, kRequired, "What VIPs call the pool."},
+    {"pools[].maglev_size", "a prime from 251 to 5000011, not below the number of backends", "65537",
+     "Slots of the Maglev table: 100 per backend or more keep shares even.", kMinMaglevSize, kMaxMaglevSize},
+    {"pools[].backends", "a list of maps", "none", "The servers of the pool."},
+    {"pools[].backends[].name", kName, "its address", "What the backend is called in reports."},
+    {"pools[].backends[].address", "a unicast IPv4 or IPv6 address", kRequired,
+     "Where the tunnel to the backend ends. It is the backend's identity inside the pool."},
+    {"pools[].backends[].weight", "", "100", "Share of new flows in proportion; 0: none.", 0, kMaxWeight},
+    {"pools[].backends[].state", "active, drain or down", "active",
+     "active: all flows; drain: only flows already known; down: none."},
+    {"pools[].backends[].next_hop", "a map of port and mac", "from the kernel's routes and neighbours",
+     "How frames leave for the backend. Required if a port is not af_xdp."},
+    {"pools[].backends[].next_hop.port", "the name of a port", kRequired, "The port they leave by."},
+    {"pools[].backends[].next_hop.mac", "a unicast MAC address such as 02:00:00:aa:bb:cc", kRequired,
+     "The Ethernet address they are sent to."},
+};
+static_assert(kMinMaglevSize == 251 && kMaxMaglevSize == 5'000'011, "in the words above");
+static_assert(kMaxIdleTimeoutSeconds == 7200, "in the words above");
+
+std::string_view parent_of(std::string_view path) {
+  const auto dot = path.rfind('.');
+  return dot == std::string_view::npos ? std::string_view{} : path.substr(0, dot);
+}
+
+}  // namespace
+
+std::string ConfigField::accepted_text() const {
+  if (!accepted.empty()) return std::string(accepted);
+  return fmt::format("a whole number from {} to {}", min, max);
+}
+
+std::span<const ConfigField> config_fields() {
+  return kFields;
+}
+
+const ConfigField* find_config_field(std::string_view path) {
+  static const auto by_path = [] {
+    std::map<std::string_view, const ConfigField*> fields;
+    for (const ConfigField& field : kFields) fields.emplace(field.path, &field);
+    return fields;
+  }();
+  const auto found = by_path.find(path);
+  return found == by_path.end() ? nullptr : found->second;
+}
+
+const std::vector<const ConfigField*>& config_fields_of(std::string_view parent) {
+  static const auto by_parent = [] {
+    std::map<std::string_view, std::vector<const ConfigField*>> fields;
+    for (const ConfigField& field : kFields) fields[parent_of(field.path)].push_back(&field);
+    return fields;
+  }();
+  static const std::vector<const ConfigField*> none;
+  const auto found = by_parent.find(parent);
+  return found == by_parent.end() ? none : found->second;
+}
+
+std::string_view config_field_key(const ConfigField& field) {
+  const auto dot = field.path.rfind('.');
+  return dot == std::string_view::npos ? field.path : field.path.substr(dot + 1);
+}
+
+}  // namespace sluice
