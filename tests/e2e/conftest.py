@@ -10,6 +10,10 @@ import netns
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "smoke: the few that scripts/test quick and the sanitizer build run")
+
+
 def pytest_collection_modifyitems(items):
     """Without root nothing here can run: an error on a CI machine, a named skip on a laptop."""
     if os.geteuid() == 0:

@@ -289,11 +289,19 @@ def remove_namespace(name):
     run(["ip", "netns", "delete", name], check=False)
 
 
+def is_alive(pid):
+    """Whether the process exists and is more than a zombie that nobody has reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rsplit(") ", 1)[1][0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def sweep():
     """Removes the namespaces and directories of owners that are gone (a killed test run)."""
     def is_orphan(pattern, name):
         match = pattern.match(name)
-        return match is not None and not Path(f"/proc/{match[1]}").exists()
+        return match is not None and not is_alive(match[1])
 
     if NETNS_DIR.exists():
         for path in NETNS_DIR.iterdir():

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from netns import NETNS_DIR, Network, sweep, wait_for
+from netns import NETNS_DIR, Network, is_alive, sweep, wait_for
 
 OWNER = """
 import os, signal, sys
@@ -38,14 +38,7 @@ def test_programs_die_with_the_run_that_started_them(tmp_path):
     owner = subprocess.run([sys.executable, script, Path(__file__).parent], capture_output=True, text=True, check=False)
     pid = int(owner.stdout)
 
-    def is_dead():
-        try:
-            state = open(f"/proc/{pid}/stat", encoding="ascii").read().rsplit(") ", 1)[1][0]
-        except FileNotFoundError:
-            return True
-        return state == "Z"
-
-    wait_for(is_dead, 5, "the orphan to be killed")
+    wait_for(lambda: not is_alive(pid), 5, "the orphan to be killed")
     sweep()
 
 

@@ -249,11 +249,11 @@ def test_a_neighbour_that_goes_stale_is_confirmed_without_traffic(site):
     assert all("destination" in line["10.0.1.11"] for line in site.lines()), "it was never without a next hop"
 
 
-def test_a_flushed_neighbour_is_resolved_at_once(site):
+def test_a_deleted_neighbour_is_resolved_at_once(site):
     site.watch("10.0.1.11")
     site.wait("10.0.1.11", destination=PEER_MAC)
-    site.lb.ip("neighbour", "flush", "to", "10.0.1.11")
-    wait_for(lambda: "REACHABLE" in site.neighbour("10.0.1.11"), 2, "the neighbour to be resolved again")
+    site.lb.ip("neighbour", "del", "10.0.1.11", "dev", "eth1")
+    wait_for(lambda: "REACHABLE" in site.neighbour("10.0.1.11"), 0.9, "the neighbour to be resolved again")
     site.wait("10.0.1.11", destination=PEER_MAC)
 
 
@@ -275,16 +275,44 @@ def test_backends_come_and_go(site):
     assert "10.0.1.11" not in site.lines()[-1]
 
 
-def test_ten_thousand_backends_behind_a_gateway_and_a_storm_of_routes(site):
+def storm(site, routes):
+    """Adds and removes so many routes."""
+    batch = site.network.directory / "storm"
+    batch.write_text("".join(f"route {verb} 10.{80 + i // 62500}.{i // 250 % 250}.{i % 250} via 10.0.1.254\n"
+                             for verb in ("add", "del") for i in range(routes)))
+    site.lb.ip("-batch", str(batch))
+
+
+def test_ten_thousand_backends_follow_their_route_amid_a_storm_of_others(site):
     site.lb.ip("route", "add", "10.64.0.0/16", "via", "10.0.1.254")
     backends = [f"10.64.{i // 250}.{i % 250 + 1}" for i in range(10_000)]
     site.watch(*backends)
     for backend in (backends[0], backends[-1]):
         site.wait(backend, destination=PEER_MAC)
-    storm = site.network.directory / "storm"
-    storm.write_text("".join(f"route {verb} 10.{80 + i // 62500}.{i // 250 % 250}.{i % 250} via 10.0.1.254\n"
-                             for verb in ("add", "del") for i in range(50_000)))
-    site.lb.ip("-batch", str(storm))
+    storm(site, 20_000)
     site.lb.ip("route", "replace", "10.64.0.0/16", "via", "10.0.2.254")
     wait_for(lambda: all(hop.get("destination") == OTHER_MAC for hop in site.lines()[-1].values()), 20,
              "all backends to follow the route")
+
+
+def test_lost_notifications_are_made_good(site):
+    site.lb.ip("neighbour", "add", "10.0.1.66", "dev", "eth1", "lladdr", "02:00:00:00:00:66", "nud", "permanent")
+    site.lb.ip("route", "add", "10.7.0.1", "via", "10.0.1.254")
+    site.watch("10.0.1.66", "10.7.0.1", "10.0.2.254")
+    site.wait("10.0.1.66", destination="02:00:00:00:00:66")
+    site.wait("10.7.0.1", destination=PEER_MAC)
+    site.wait("10.0.2.254", destination=OTHER_MAC)
+
+    site.program.send_signal(signal.SIGSTOP)
+    storm(site, 10_000)
+    def lost():
+        table = [line.split() for line in site.lb.run(["cat", "/proc/net/netlink"]).stdout.splitlines()]
+        return sum(int(row[table[0].index("Drops")]) for row in table[1:])
+    assert lost() > 0, "the storm has to be more than the socket holds"
+    site.lb.ip("neighbour", "del", "10.0.1.66", "dev", "eth1")
+    site.lb.ip("route", "replace", "10.7.0.1", "via", "10.0.2.254")
+    site.lb.ip("link", "del", "eth1")
+    site.program.send_signal(signal.SIGCONT)
+
+    site.wait("10.0.1.66", why="no route to 10.0.1.66; interface eth1 does not exist")
+    site.wait("10.7.0.1", destination=OTHER_MAC)

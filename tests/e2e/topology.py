@@ -252,13 +252,27 @@ class Site:
         for backend in self.backends:
             backend.start_nginx()
             backend.attach()
+        self.pool = backends or self.backends
         for node in self.nodes:
-            node.configure(backends or self.backends)
+            node.configure(self.pool)
             node.start()
+
+    def restore(self):
+        """Brings the site back to how start() left it, whatever a test did to it."""
+        for backend in self.backends:
+            backend.attach()
+        for node in self.nodes:
+            if node.process.exit_status() is not None:
+                node.configure(self.pool)
+                node.start()
+        self.reload(self.pool)
+        self.route_vips(self.nodes)
 
     def reload(self, backends, **changes):
         """New config on all nodes by SIGHUP; returns when each has taken it."""
         for node in self.nodes:
+            if node.config_path.read_text() == self.config(node, backends, **changes):
+                continue
             before = node.status()["generation"]
             node.configure(backends, **changes)
             node.process.send_signal(signal.SIGHUP)
