@@ -7,11 +7,14 @@
 //           least place wins. One multiplication each, in vectors.
 #include "lb/maglev_fill.h"
 
+#include <immintrin.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 
 #include "lb/cpu_clones.h"
 
@@ -80,11 +83,12 @@ inline bool is_taken(const uint32_t* taken, uint32_t slot) {
 // Probes from `slot` on for the cursor's owner, takes the first free slot and moves the cursor behind it.
 inline void take_from(Board board, Cursor& cursor, uint32_t slot, uint16_t owner) {
   const uint32_t skip = cursor.skip;
-  const uint32_t last_unwrapped = board.size - skip;
-  while (is_taken(board.taken, slot)) {
-    // add_modulo() as two sums and a choice, which depends on the slot only: the shortest wait for the next
-    // probe that the compiler keeps free of a branch.
-    slot = slot >= last_unwrapped ? slot - last_unwrapped : slot + skip;
+  const uint32_t wraps_from = board.size - skip;
+  for (;;) {
+    // Before the test on purpose: after it, GCC makes the choice a branch, mispredicted every other time.
+    const uint32_t next = slot >= wraps_from ? slot - wraps_from : slot + skip;
+    if (!is_taken(board.taken, slot)) break;
+    slot = next;
   }
   board.taken[slot / 32] |= uint32_t{1} << (slot % 32);
   board.owners[slot] = owner;
@@ -98,22 +102,30 @@ void probe(Board board, std::span<Cursor> cursors, std::span<const uint16_t> tur
 
 using Lanes = std::array<uint32_t, kLanes>;
 
-// Steps each of the searches to a free slot.
-SLUICE_CPU_CLONES
-void step_to_free(const uint32_t* taken, uint32_t size, const Lanes& skips, Lanes& slots) {
-  // Copies: the compiler then knows that the bitmap is not written through them.
-  Lanes at = slots;
-  const Lanes skip = skips;
-  for (uint32_t any = 1; any != 0;) {
-    any = 0;
-    for (size_t lane = 0; lane < kLanes; ++lane) {
-      const uint32_t busy = is_taken(taken, at[lane]) ? 1 : 0;
-      const uint32_t next = std::min(at[lane] + skip[lane], at[lane] + skip[lane] - size);
-      at[lane] = busy != 0 ? next : at[lane];
-      any |= busy;
-    }
+// Steps each of the searches to a free slot. Needs AVX-512 for its gather and masks: 16 loads put together
+// one by one gain nothing over probe().
+[[gnu::target("avx512f")]] void step_to_free(const uint32_t* taken, uint32_t size, const Lanes& skips,
+                                             Lanes& slots) {
+  const __m512i size_lanes = _mm512_set1_epi32(static_cast<int>(size));
+  const __m512i one = _mm512_set1_epi32(1);
+  const __m512i low_bits = _mm512_set1_epi32(31);
+  const __m512i skip = _mm512_loadu_si512(skips.data());
+  __m512i slot = _mm512_loadu_si512(slots.data());
+  // The zeroing forms throughout: GCC 12 warns of its own header in the plain ones.
+  for (__mmask16 searching = 0xffff;;) {
+    const __m512i places = _mm512_maskz_srli_epi32(searching, slot, 5);
+    const __m512i words = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), searching, places, taken, 4);
+    const __m512i bits = _mm512_maskz_sllv_epi32(searching, one, _mm512_and_si512(slot, low_bits));
+    searching = _mm512_test_epi32_mask(words, bits);
+    if (searching == 0) break;
+    const __m512i sum = _mm512_add_epi32(slot, skip);
+    slot = _mm512_mask_min_epu32(slot, searching, sum, _mm512_sub_epi32(sum, size_lanes));
   }
-  slots = at;
+  _mm512_storeu_si512(slots.data(), slot);
+}
+
+bool can_crowd() {
+  return __builtin_cpu_supports("avx512f") != 0;
 }
 
 // Two lanes may have found the same slot, or be turns of one owner: take_from() then goes on from there. All
@@ -137,17 +149,24 @@ void crowd(Board board, std::span<Cursor> cursors, std::span<const uint16_t> tur
 // multiple of kLanes; |slots[i] * scale + shift| < 2^51.
 SLUICE_CPU_CLONES
 double least_fraction(const double* slots, size_t count, double scale, double shift) {
-  constexpr double kRound = 0x1.8p52;  // adding and subtracting it rounds to an integer
-  std::array<double, kLanes> least;
-  least.fill(1.0);
+  typedef double Quad __attribute__((vector_size(32)));
+  const Quad round = Quad{} + 0x1.8p52;  // adding and subtracting it rounds to an integer
+  std::array<Quad, kLanes / 4> least;    // four at a time hide the latency of the additions
+  least.fill(Quad{} + 1.0);
   for (size_t i = 0; i < count; i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) {
-      const double value = slots[i + lane] * scale + shift;
-      const double fraction = value - ((value + kRound) - kRound);
-      least[lane] = fraction < least[lane] ? fraction : least[lane];
+    for (size_t quad = 0; quad < least.size(); ++quad) {
+      Quad value;
+      std::memcpy(&value, slots + i + 4 * quad, sizeof value);
+      value = value * scale + shift;
+      value -= (value + round) - round;
+      least[quad] = value < least[quad] ? value : least[quad];
     }
   }
-  return *std::min_element(least.begin(), least.end());
+  double result = 1.0;
+  for (const Quad& quad : least) {
+    for (int lane = 0; lane < 4; ++lane) result = std::min(result, quad[lane]);
+  }
+  return result;
 }
 
 // The inverses of the skips of each turn's owner with one inversion (Montgomery's batch inversion).
@@ -221,7 +240,8 @@ std::vector<uint16_t> fill_maglev(std::span<const MaglevPermutation> permutation
   const auto endgame_turns =
       std::min(turns.size(), static_cast<size_t>(kEndgameRoots * std::sqrt(static_cast<double>(size))));
   // With fewer owners than lanes the lanes would search for the same slot again and again.
-  const auto crowd_turns = permutations.size() < kLanes ? 0 : static_cast<size_t>(kCrowdFill * size);
+  const bool crowded = permutations.size() >= kLanes && can_crowd();
+  const auto crowd_turns = crowded ? static_cast<size_t>(kCrowdFill * size) : 0;
   const size_t probe_turns = turns.size() - endgame_turns;
   crowd(board, cursors, turns.first(std::min(crowd_turns, probe_turns)));
   probe(board, cursors, turns.first(probe_turns).subspan(std::min(crowd_turns, probe_turns)));
