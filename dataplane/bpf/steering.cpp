@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "dataplane/bpf/per_cpu.h"
 #include "dataplane/bpf/prefix_trie.h"
@@ -115,15 +116,26 @@ Result<Steering> Steering::attach_to(const std::string& interface) {
   if (!*program) {
     return fail(fmt::format("{} has no XDP program: the AF_XDP port on it is not started", interface));
   }
-  auto ipv4 = map_of(**program, "vips_ipv4");
-  auto ipv6 = map_of(**program, "vips_ipv6");
-  auto counters = map_of(**program, "steer_counters");
-  for (auto* map : {&ipv4, &ipv6, &counters}) {
-    if (!*map) {
-      return tl::unexpected(map->error());
+  Steering steering;
+  const std::pair<FileDescriptor*, std::string_view> places[] = {{&steering.sockets_, "xsks_map"},
+                                                                 {&steering.vips_ipv4_, "vips_ipv4"},
+                                                                 {&steering.vips_ipv6_, "vips_ipv6"},
+                                                                 {&steering.counters_, "steer_counters"}};
+  for (const auto& [fd, name] : places) {
+    auto map = map_of(**program, name);
+    if (!map) {
+      return tl::unexpected(map.error());
     }
+    *fd = std::move(*map);
   }
-  return Steering(std::move(*ipv4), std::move(*ipv6), std::move(*counters));
+  return steering;
+}
+
+Result<void> Steering::add_socket(uint32_t queue, int xdp_socket) const {
+  if (bpf_map_update_elem(sockets_.get(), &queue, &xdp_socket, BPF_ANY) != 0) {
+    return fail(explain_errno(fmt::format("cannot give queue {} to its AF_XDP socket", queue), errno));
+  }
+  return {};
 }
 
 Result<void> Steering::set_vips(std::span<const Prefix> vips) const {

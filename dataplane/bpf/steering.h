@@ -4,6 +4,12 @@
 // Order at start: Steering::detach_stale(interface); SteeringObject::create(); start DPDK with
 // `net_af_xdp…,iface=IF,xdp_prog=PATH`; Steering::attach_to(interface) once the port's queues are set up;
 // set_vips(). Until set_vips() everything passes to the kernel.
+//
+// A veth with several queues: DPDK takes one queue per device there (`start_queue=N`, without `queue_count`),
+// and each device wants to attach the program anew. So, for each queue: detach(interface), set up the
+// device's queue, and note its socket (l4::af_xdp_sockets(), before and after). Then attach_to() finds the
+// last device's program, whose map lacks the other sockets: add_socket() each. The program passes everything
+// until set_vips(), so the kernel's traffic goes on throughout.
 #pragma once
 
 #include <cstdint>
@@ -52,6 +58,9 @@ class Steering {
   /// The destinations steered now, sorted.
   Result<std::vector<Prefix>> vips() const;
 
+  /// Gives the frames of a receive queue to a socket: for a port made of several DPDK devices, see above.
+  Result<void> add_socket(uint32_t queue, int xdp_socket) const;
+
   /// Sums over all CPUs.
   Result<SteeringCounters> counters() const;
 
@@ -63,8 +72,8 @@ class Steering {
   static Result<void> detach(const std::string& interface);
 
  private:
-  Steering(FileDescriptor ipv4, FileDescriptor ipv6, FileDescriptor counters)
-      : vips_ipv4_(std::move(ipv4)), vips_ipv6_(std::move(ipv6)), counters_(std::move(counters)) {}
+  Steering() = default;
+  FileDescriptor sockets_;
   FileDescriptor vips_ipv4_;
   FileDescriptor vips_ipv6_;
   FileDescriptor counters_;

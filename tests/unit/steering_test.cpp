@@ -38,8 +38,6 @@ class Attached {
     EXPECT_EQ(bpf_object__load(object_), 0);
     program_ = bpf_program__fd(bpf_object__next_program(object_, nullptr));
     EXPECT_EQ(bpf_xdp_attach(1, program_, XDP_FLAGS_UPDATE_IF_NOEXIST, nullptr), 0);
-    sockets_ = bpf_object__find_map_fd_by_name(object_, "xsks_map");
-    EXPECT_GE(sockets_, 0);
   }
   ~Attached() { bpf_object__close(object_); }
 
@@ -51,21 +49,18 @@ class Attached {
     return static_cast<int>(options.retval);
   }
 
-  /// Puts a socket into the map; it leaves the map when it is closed.
-  FileDescriptor add_socket(uint32_t queue) const {
-    FileDescriptor xsk(::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
-    int entries = 1;
-    EXPECT_EQ(::setsockopt(xsk.get(), SOL_XDP, XDP_RX_RING, &entries, sizeof(entries)), 0);
-    int fd = xsk.get();
-    EXPECT_EQ(bpf_map_update_elem(sockets_, &queue, &fd, BPF_ANY), 0);
-    return xsk;
-  }
-
  private:
   bpf_object* object_;
   int program_ = -1;
-  int sockets_ = -1;
 };
+
+/// As much of an AF_XDP socket as the map asks for; it leaves the map when it is closed.
+FileDescriptor xdp_socket() {
+  FileDescriptor xsk(::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
+  int entries = 1;
+  EXPECT_EQ(::setsockopt(xsk.get(), SOL_XDP, XDP_RX_RING, &entries, sizeof(entries)), 0);
+  return xsk;
+}
 
 class SteeringTest : public testing::Test {
  protected:
@@ -128,7 +123,8 @@ TEST_F(SteeringTest, FramesToAVipGoToTheSocketAndAllElseToTheKernel) {
   ASSERT_TRUE(steering) << steering.error().message;
   const std::vector<Prefix> vips{prefix("203.0.113.10"), prefix("192.0.2.0/25"), prefix("2001:db8::10")};
   ASSERT_TRUE(steering->set_vips(vips));
-  FileDescriptor xsk = program->add_socket(0);
+  FileDescriptor xsk = xdp_socket();
+  ASSERT_TRUE(steering->add_socket(0, xsk.get()));
   SteeringCounters expected{};
   for (const Case& c : cases) {
     EXPECT_EQ(program->verdict(c.frame), c.verdict) << c.description;
@@ -174,7 +170,8 @@ TEST_F(SteeringTest, TheProgramOfAKilledProcessIsTakenOff) {
 
 TEST_F(SteeringTest, TheProgramOfARunningProcessIsNotTakenOff) {
   auto program = load();
-  FileDescriptor xsk = program->add_socket(3);
+  FileDescriptor xsk = xdp_socket();
+  ASSERT_TRUE(Steering::attach_to(kInterface).value().add_socket(3, xsk.get()));
   auto result = Steering::detach_stale(kInterface);
   ASSERT_FALSE(result);
   EXPECT_THAT(result.error().message, HasSubstr("still running"));
