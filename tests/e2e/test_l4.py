@@ -4,12 +4,11 @@ import hashlib
 import json
 import re
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
 
-from netns import End, Network, link, wait_for
+from netns import CommandFailed, End, Network, link, wait_for
 from topology import VIP4, VIP6, Site, url
 
 VIPS = pytest.mark.parametrize("vip", [VIP4, VIP6], ids=["ipv4", "ipv6"])
@@ -287,7 +286,7 @@ def test_without_the_agent_a_backend_says_what_is_missing(site, vip):
     assert lost.returncode != 0
     status = backend.agent("status", check=False)
     assert status.returncode == 3
-    assert "sluice-backend attach" in status.stdout + status.stderr
+    assert "nothing is attached" in status.stderr
     backend.attach()
     assert site.curl(url(vip, "/who")).stdout.strip() == backend.name
 
@@ -310,10 +309,9 @@ def test_a_bad_file_at_sighup_changes_nothing(site):
     generation = node.status()["generation"]
     good = node.config_path.read_text()
     node.config_path.write_text(good.replace("weight: 100", "weight: heavy", 1))
-    node.process.send_signal(signal.SIGHUP)
     line = 1 + good[:good.index("weight: 100")].count("\n")
-    wait_for(lambda: re.search(rf"{node.config_path}:{line}:\d+: .*weight.*heavy", node.process.output()), 5,
-             "the complaint in the log")
+    with pytest.raises(CommandFailed, match=rf"{node.config_path}:{line}:\d+: .*weight.*heavy"):
+        node.reload()
     assert node.status()["generation"] == generation
     assert sum(site.spread(VIP4, 50).values()) == 50
     assert len(intact(holder.finish(), {"b1", "b2", "b3"})) == 20
@@ -379,7 +377,7 @@ def test_check_accepts_a_good_file_and_starts_nothing(bare_node):
     ("pool: web }", "pool: wbe }", 14, ["pool", "wbe"]),
     ("203.0.113.10", "203.0.113.300", 14, ["address", "203.0.113.300"]),
     ("memory_mb", "memory", 5, ["memory", "memory_mb"]),
-    ("  cluster_seed: \"seed\"\n", "", 1, ["cluster_seed"]),
+    ("  cluster_seed: \"seed\"\n", "", 2, ["cluster_seed"]),
     ("tunnel:\n  source_ipv4: 10.9.0.1\n", "", 0, ["source_ipv4"]),
     ("vips:", "vips: [", 0, []),
 ], ids=["out-of-range", "unknown-pool", "no-address", "unknown-field", "missing-field", "missing-section", "no-yaml"])

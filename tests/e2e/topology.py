@@ -14,11 +14,12 @@ The tests and scripts/demo use the same site.
 import itertools
 import json
 import os
+import re
 import signal
 import textwrap
 from pathlib import Path
 
-from netns import End, link, run, wait_for
+from netns import CommandFailed, End, link, run, wait_for
 
 VIP4 = "203.0.113.10"
 VIP6 = "2001:db8:f00d::10"
@@ -144,6 +145,15 @@ class Node:
 
     def stats(self):
         return json.loads(self.ctl("stats", "--json").stdout)
+
+    def reload(self):
+        """SIGHUP; returns when sluiced has taken the file, raises when it has refused it."""
+        before = self.process.output().count("event=reload")
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: self.process.output().count("event=reload") > before, 10, f"{self.name} to read its file")
+        last = re.findall(r"event=reload.*", self.process.output())[-1]
+        if not last.startswith("event=reloaded"):
+            raise CommandFailed(f"{self.name} refused its new config: {last}")
 
     def stop(self):
         """SIGTERM; returns the exit status."""
@@ -273,11 +283,8 @@ class Site:
         for node in self.nodes:
             if node.config_path.read_text() == self.config(node, backends, **changes):
                 continue
-            before = node.status()["generation"]
             node.configure(backends, **changes)
-            node.process.send_signal(signal.SIGHUP)
-            wait_for(lambda node=node, before=before: node.status()["generation"] != before, 10,
-                     f"{node.name} to take the new config")
+            node.reload()
 
     # --- what a client does
 
