@@ -227,6 +227,10 @@ def run_pytest(results, kind, arguments):
                 process.kill()
                 process.wait()
             status = -signal.SIGALRM
+        except KeyboardInterrupt:
+            # The terminal has sent it to pytest too, which needs a moment to clean up.
+            process.wait(60)
+            raise
         cases = failures = 0
         if xml_path.exists():
             cases, failures = add_junit(results, xml_path, f"[{kind.folder}] ")

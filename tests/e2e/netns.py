@@ -33,6 +33,10 @@ class CommandFailed(AssertionError):
     """A command ended otherwise than it had to; its text carries the command, the exit status and all output."""
 
 
+class ProgramEnded(CommandFailed):
+    """A program that has to run has ended. No use in waiting further: wait_for() passes this on."""
+
+
 class WaitTimeout(AssertionError):
     """What was waited for did not happen in time."""
 
@@ -49,6 +53,8 @@ def wait_for(condition, timeout_s=10.0, what=None, interval_s=0.02):
         try:
             value = condition()
             last_error = None
+        except ProgramEnded:
+            raise
         except (OSError, ValueError, KeyError, AssertionError, subprocess.SubprocessError) as error:
             value, last_error = None, error
         if value:
@@ -117,9 +123,9 @@ class Process:
                               f"{self.output()}") from None
 
     def require_running(self):
-        """Raises CommandFailed with its output when it has ended."""
+        """Raises ProgramEnded with its output when it has ended."""
         if (status := self.exit_status()) is not None:
-            raise CommandFailed(f"`{shlex.join(self.command)}` has ended with status {status}; its output:\n"
+            raise ProgramEnded(f"`{shlex.join(self.command)}` has ended with status {status}; its output:\n"
                                 f"{self.output()}")
 
     def stop(self, timeout_s=10.0):

@@ -313,6 +313,7 @@ def test_a_bad_file_at_sighup_changes_nothing(site):
     with pytest.raises(CommandFailed, match=rf"{node.config_path}:{line}:\d+: .*weight.*heavy"):
         node.reload()
     assert node.status()["generation"] == generation
+    assert "heavy" in node.status()["config_error"]
     assert sum(site.spread(VIP4, 50).values()) == 50
     assert len(intact(holder.finish(), {"b1", "b2", "b3"})) == 20
     node.config_path.write_text(good)

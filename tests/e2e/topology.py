@@ -134,7 +134,7 @@ class Node:
 
     def _is_ready(self):
         self.process.require_running()
-        return self.status()
+        return all(backend["resolved"] for backend in self.status()["backends"])
 
     def ctl(self, *words, **options):
         """Runs `sluicectl WORDS` against this node."""
@@ -154,6 +154,7 @@ class Node:
         last = re.findall(r"event=reload.*", self.process.output())[-1]
         if not last.startswith("event=reloaded"):
             raise CommandFailed(f"{self.name} refused its new config: {last}")
+        wait_for(self._is_ready, 10, f"{self.name} to know the way to its backends")
 
     def stop(self):
         """SIGTERM; returns the exit status."""
