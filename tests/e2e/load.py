@@ -1,8 +1,10 @@
 """HTTP load that knows which backend answers each connection. Runs inside the client's namespace.
 
     load.py spread ADDRESS PORT N   N connections, one request each; prints {backend: connections} as JSON
-    load.py hold ADDRESS PORT N     N keep-alive connections that keep asking until SIGTERM; prints `ready` once all
-                                    have been answered, and at the end one JSON list with what became of each
+    load.py hold ADDRESS PORT N SOURCE_PORT
+                                    N keep-alive connections, from SOURCE_PORT on, that keep asking until SIGTERM;
+                                    prints `ready` once all have been answered, and at the end one JSON list with what
+                                    became of each
 """
 
 import asyncio
@@ -53,15 +55,16 @@ async def spread(address, port, count):
         sys.exit(f"{len(errors)} of {count} connections failed, first: {errors[0]}")
 
 
-async def hold(address, port, count):
+async def hold(address, port, count, source_port):
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     results = [{"backend": None, "requests": 0, "longest_stall_ms": 0, "error": None} for _ in range(count)]
 
-    async def keep(result):
+    async def keep(result, local_port):
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                reader, writer = await asyncio.open_connection(address, port)
+                reader, writer = await asyncio.open_connection(
+                    address, port, local_addr=("::" if ":" in address else "0.0.0.0", local_port))
             while not (stopping.is_set() and result["requests"] > 0):
                 started = time.monotonic()
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -82,13 +85,13 @@ async def hold(address, port, count):
             await asyncio.sleep(0.01)
         print("ready", flush=True)
 
-    await asyncio.gather(tell_when_ready(), *(keep(result) for result in results))
+    await asyncio.gather(tell_when_ready(), *(keep(result, source_port + n) for n, result in enumerate(results)))
     print(json.dumps(results), flush=True)
 
 
 def main():
-    command, address, port, count = sys.argv[1:]
-    asyncio.run({"spread": spread, "hold": hold}[command](address, int(port), int(count)))
+    command, address, *numbers = sys.argv[1:]
+    asyncio.run({"spread": spread, "hold": hold}[command](address, *map(int, numbers)))
 
 
 main()

@@ -174,6 +174,8 @@ class Site:
 
     def __init__(self, network, build, *, nodes=2, backends=3):
         self.network, self.build = network, Path(build)
+        # Below the range that the kernel gives out by itself (32768 and up).
+        self.next_source_port = 10000
         self.capture_numbers = itertools.count(1)
         self.large_file = network.directory / "large.bin"
         self.large_file.write_bytes(os.urandom(LARGE_FILE_BYTES))
@@ -311,7 +313,12 @@ class Holder:
     """Keep-alive connections that go on asking their backend who it is; none may break or be answered by another."""
 
     def __init__(self, site, address, connections, port):
-        self.process = site.client.popen(["/usr/bin/python3", HERE / "load.py", "hold", address, port, connections])
+        # Source ports of their own, each used once: a node remembers where a 5-tuple went, and an earlier connection
+        # from the same port may have gone elsewhere when the pool was another.
+        source_port = site.next_source_port
+        site.next_source_port += connections
+        self.process = site.client.popen(["/usr/bin/python3", HERE / "load.py", "hold", address, port, connections,
+                                          source_port])
         wait_for(self._is_ready, 30, "the kept connections to be there")
 
     def _is_ready(self):
