@@ -4,7 +4,7 @@
 
 // Sanitizers: the loader's choice runs before their runtime is up. clang: no such attribute in Debian 12's.
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define SLUICE_CPU_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define SLUICE_CPU_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define SLUICE_CPU_CLONES
 #endif

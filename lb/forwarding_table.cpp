@@ -54,12 +54,18 @@ Result<void> ForwardingTable::add_pool(const Pool& pool, const Tunnel& tunnel, c
     if (found != previous->pools_.end() && found->second.size == entry.size &&
         found->second.members == entry.members) {
       entry.slots = found->second.slots;
+      entry.slots_owned = found->second.slots_owned;
       return {};
     }
   }
   auto slots = build_maglev(entry.members, entry.size, hash_key_);
   if (!slots) return fail(fmt::format("pool '{}': {}", pool.name, slots.error().message));
+  std::vector<uint32_t> owned(ids.backends.limit() + 1u);
+  for (const BackendId id : *slots) ++owned[id];
+  std::map<BackendId, uint32_t> slots_owned;
+  for (const MaglevEntry& member : entry.members) slots_owned[member.id] = owned[member.id];
   entry.slots = std::make_shared<const std::vector<BackendId>>(std::move(*slots));
+  entry.slots_owned = std::make_shared<const std::map<BackendId, uint32_t>>(std::move(slots_owned));
   return {};
 }
 
@@ -100,9 +106,12 @@ void ForwardingTable::release_ids(ForwardingIds& ids) const {
   ids.backends.retain(backend_names_);
 }
 
-const std::vector<BackendId>* ForwardingTable::slots_of(const std::string& pool) const {
+double ForwardingTable::slots_share(const std::string& pool, BackendId backend) const {
   const auto found = pools_.find(pool);
-  return found == pools_.end() ? nullptr : found->second.slots.get();
+  if (found == pools_.end() || found->second.slots->empty()) return 0;
+  const auto owned = found->second.slots_owned->find(backend);
+  if (owned == found->second.slots_owned->end()) return 0;
+  return static_cast<double>(owned->second) / static_cast<double>(found->second.slots->size());
 }
 
 }  // namespace sluice

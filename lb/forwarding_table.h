@@ -96,8 +96,8 @@ class ForwardingTable {
   /// The longest idle time-out of all VIPs: what the sweep of a flow table goes by.
   FlowTick longest_idle_timeout() const { return longest_idle_timeout_; }
 
-  /// The Maglev table of a pool, for reports; null for an unknown pool.
-  const std::vector<BackendId>* slots_of(const std::string& pool) const;
+  /// Share of a pool's new flows that goes to a backend, 0..1: its slots of the Maglev table.
+  double slots_share(const std::string& pool, BackendId backend) const;
 
  private:
   /// A Maglev table with what it was made from.
@@ -105,6 +105,7 @@ class ForwardingTable {
     std::vector<MaglevEntry> members;
     uint32_t size = 0;
     std::shared_ptr<const std::vector<BackendId>> slots;
+    std::shared_ptr<const std::map<BackendId, uint32_t>> slots_owned;
   };
 
   ForwardingTable() = default;

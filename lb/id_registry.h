@@ -34,6 +34,8 @@ class IdRegistry {
     return id;
   }
 
+  uint16_t limit() const { return limit_; }
+
   std::optional<uint16_t> find(const std::string& name) const {
     const auto found = ids_.find(name);
     return found == ids_.end() ? std::nullopt : std::optional(found->second);

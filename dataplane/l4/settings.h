@@ -20,6 +20,7 @@ struct PortSettings {
   uint16_t queues = 0;          ///< receive queues; 0: one per worker where the port offers so many
   uint16_t mtu = 1500;          ///< largest IP packet in bytes, both ways
   uint16_t descriptors = 1024;  ///< ring size per queue
+  friend bool operator==(const PortSettings&, const PortSettings&) = default;
 };
 
 enum class IdleMode : uint8_t {
@@ -32,12 +33,14 @@ struct WorkerSettings {
   uint16_t count = 1;           ///< number of floating workers; without meaning if `cores` is not empty
   IdleMode idle = IdleMode::kAdaptive;
   uint32_t flow_table_flows = 1u << 20;  ///< flows remembered per worker
+  friend bool operator==(const WorkerSettings&, const WorkerSettings&) = default;
 };
 
 struct DpdkSettings {
   bool huge_pages = true;
   uint32_t memory_mb = 256;           ///< for packet buffers and flow tables
   std::vector<std::string> eal_args;  ///< added to those that Sluice makes
+  friend bool operator==(const DpdkSettings&, const DpdkSettings&) = default;
 };
 
 }  // namespace sluice::l4

@@ -1,0 +1,125 @@
+#include "control/api_client.h"
+
+#include <fmt/format.h>
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/beast/core/basic_stream.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+namespace sluice {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using boost::system::error_code;
+using Protocol = asio::local::stream_protocol;
+
+namespace {
+
+constexpr size_t kMaxAnswerBytes = 256u << 20;
+
+/// Connect, write and read, each begun by the end of the one before.
+class Call {
+ public:
+  Call(asio::io_context& io, http::request<http::string_body> request)
+      : stream_(io), request_(std::move(request)) {
+    parser_.body_limit(kMaxAnswerBytes);
+  }
+
+  void start(const Protocol::endpoint& endpoint, std::chrono::milliseconds timeout) {
+    stream_.expires_after(timeout);
+    stream_.async_connect(endpoint, [this](error_code error) { on_connect(error); });
+  }
+
+  error_code error() const { return error_; }
+  bool connected() const { return connected_; }
+  ApiAnswer take_answer() {
+    const unsigned status = parser_.get().result_int();
+    return {status, parser_.release().body()};
+  }
+
+ private:
+  void on_connect(error_code error) {
+    if (error) return end(error);
+    connected_ = true;
+    http::async_write(stream_, request_, [this](error_code failure, size_t) { on_write(failure); });
+  }
+  void on_write(error_code error) {
+    // A server that refuses a request closes early, and its answer is there to be read.
+    const bool closed = error == asio::error::broken_pipe || error == asio::error::connection_reset;
+    if (error && !closed) return end(error);
+    http::async_read(stream_, buffer_, parser_, [this](error_code failure, size_t) { end(failure); });
+  }
+  void end(error_code error) { error_ = error; }
+
+  beast::basic_stream<Protocol> stream_;
+  http::request<http::string_body> request_;
+  http::response_parser<http::string_body> parser_;
+  beast::flat_buffer buffer_;
+  error_code error_;
+  bool connected_ = false;
+};
+
+std::string failure_text(const std::string& socket_path, const Call& call,
+                         std::chrono::milliseconds timeout) {
+  const error_code error = call.error();
+  if (error == beast::error::timeout) {
+    return fmt::format("{}: no answer within {:g} s; sluiced hangs or is overloaded, see its log",
+                       socket_path, std::chrono::duration<double>(timeout).count());
+  }
+  if (error == asio::error::access_denied) {
+    return fmt::format("{}: permission denied; run as root or as a member of the socket's group",
+                       socket_path);
+  }
+  if (error == boost::system::errc::no_such_file_or_directory) {
+    return fmt::format("{}: no such socket; is sluiced running? (--socket names another)", socket_path);
+  }
+  if (error == asio::error::connection_refused) {
+    return fmt::format("{}: nobody listens; sluiced has died or is still starting", socket_path);
+  }
+  if (call.connected()) {
+    return fmt::format("{}: the connection broke before the answer: {}", socket_path, error.message());
+  }
+  return fmt::format("{}: cannot connect: {}", socket_path, error.message());
+}
+
+}  // namespace
+
+Result<ApiAnswer> api_call(const std::string& socket_path, const std::string& method,
+                           const std::string& target, const std::string& body,
+                           std::chrono::milliseconds timeout) {
+  try {
+    http::request<http::string_body> request;
+    request.method_string(method);
+    request.target(target);
+    request.set(http::field::host, "localhost");
+    request.keep_alive(false);
+    if (!body.empty()) request.set(http::field::content_type, "application/json");
+    request.body() = body;
+    request.prepare_payload();
+
+    asio::io_context io;
+    Call call(io, std::move(request));
+    call.start(Protocol::endpoint(socket_path), timeout);
+    io.run();
+    if (call.error()) return fail(failure_text(socket_path, call, timeout));
+    return call.take_answer();
+  } catch (const std::exception& error) {
+    return fail(fmt::format("{}: {}", socket_path, error.what()));
+  }
+}
+
+std::string api_error_text(const ApiAnswer& answer) {
+  const auto body = nlohmann::json::parse(answer.body, nullptr, false);
+  if (body.is_object() && body.contains("error") && body["error"].is_string()) {
+    return body["error"].get<std::string>();
+  }
+  return fmt::format("the server answered with status {}", answer.status);
+}
+
+}  // namespace sluice

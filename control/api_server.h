@@ -1,0 +1,72 @@
+// HTTP/1.1 with JSON over a unix socket: how the CLI and other programs talk to sluiced.
+//
+// Everything runs on the io_context's one thread. A client can be slow, silent or hostile without holding
+// anybody up: reads and writes are asynchronous and have a deadline, sizes and the number of clients are
+// limited. What a handler does is on that thread too, so it must be short.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "lb/result.h"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace sluice {
+
+struct ApiRequest {
+  std::string method;  ///< "GET"
+  std::string path;    ///< "/v1/stats"
+  std::string query;   ///< what follows '?', undecoded
+  std::string body;
+};
+
+struct ApiResponse {
+  unsigned status = 200;
+  std::string body;  ///< JSON
+};
+
+/// {"error": message} with `status`.
+ApiResponse api_error(unsigned status, const std::string& message);
+
+using ApiHandler = std::function<ApiResponse(const ApiRequest&)>;
+
+struct ApiLimits {
+  size_t body_bytes = 1u << 20;
+  size_t header_bytes = 16u << 10;
+  size_t clients = 64;                            ///< connections; one more is told 503
+  std::chrono::milliseconds request_time{5'000};  ///< for a client to send a request, and to take the answer
+};
+
+class ApiServer {
+ public:
+  /// Listens at `socket_path` with mode 0660; missing directories are made with mode 0755. A socket file that
+  /// nobody listens on any more is replaced. Errors, in words: another process listens there; the path is
+  /// something else than a socket; no permission. Nothing is left behind on an error.
+  static Result<std::unique_ptr<ApiServer>> open(boost::asio::io_context& io, const std::string& socket_path,
+                                                 const ApiLimits& limits = {});
+  /// As stop().
+  ~ApiServer();
+  ApiServer(const ApiServer&) = delete;
+  ApiServer& operator=(const ApiServer&) = delete;
+
+  /// Answers `method` on exactly `path`. Other paths are answered 404, other methods on it 405. A handler
+  /// that throws is answered 500.
+  void route(const std::string& method, const std::string& path, ApiHandler handler);
+
+  /// Stops listening, closes all clients and removes the socket file. Must come before the end of the
+  /// io_context; completions that are still queued there do no harm.
+  void stop();
+
+ private:
+  class Core;
+  explicit ApiServer(std::shared_ptr<Core> core);
+  std::shared_ptr<Core> core_;
+};
+
+}  // namespace sluice

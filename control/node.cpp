@@ -1,0 +1,150 @@
+#include "control/node.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace sluice::control {
+
+namespace {
+
+/// The first ARP and ND answers are waited for so long before traffic is taken.
+constexpr std::chrono::milliseconds kFirstNextHopsLimit{1500};
+
+/// The part of the file that only a restart can change, by its name in the file; "" if it is the same.
+std::string changed_at_start_only(const Config& now, const Config& wanted) {
+  if (now.ports != wanted.ports) return "ports";
+  if (now.workers != wanted.workers) return "workers";
+  if (now.dpdk != wanted.dpdk) return "dpdk";
+  if (now.node.run_dir != wanted.node.run_dir) return "node.run_dir";
+  return "";
+}
+
+}  // namespace
+
+Node::Node(boost::asio::io_context& io, Config config, std::string config_path)
+    : io_(io), config_(std::move(config)), config_path_(std::move(config_path)) {}
+
+Result<std::unique_ptr<Node>> Node::start(boost::asio::io_context& io, Config config,
+                                          std::string config_path) {
+  std::unique_ptr<Node> node(new Node(io, std::move(config), std::move(config_path)));
+  if (auto opened = node->open(); !opened) return tl::unexpected(opened.error());
+  return node;
+}
+
+Result<void> Node::open() {
+  auto engine = l4::Engine::open(config_.dpdk, config_.ports, config_.workers);
+  if (!engine) return tl::unexpected(engine.error());
+  engine_ = std::move(*engine);
+
+  std::vector<std::string> interfaces;
+  for (const l4::PortSettings& port : config_.ports) {
+    if (port.kind == l4::PortKind::kAfXdp) interfaces.push_back(port.device);
+  }
+  if (!interfaces.empty()) {
+    next_hops_ = std::make_unique<NextHops>(io_, interfaces, [this] { on_next_hop_change(); });
+    if (auto started = next_hops_->start(); !started) return started;
+    track_next_hops(config_.services);
+    next_hops_->run_until_settled(kFirstNextHopsLimit);
+  }
+  return publish(config_.services);
+}
+
+Node::~Node() {
+  stop();
+}
+
+Result<void> Node::apply(Config config) {
+  if (const std::string part = changed_at_start_only(config_, config); !part.empty()) {
+    return fail(fmt::format("'{}' cannot change while sluiced runs: restart it to use the new file", part));
+  }
+  // Next hops of new backends are asked for first; known ones answer at once.
+  track_next_hops(config.services);
+  if (auto published = publish(config.services); !published) {
+    track_next_hops(config_.services);
+    return published;
+  }
+  config_ = std::move(config);
+  return {};
+}
+
+Result<void> Node::publish(const Services& services) {
+  const auto egress = [this](const Backend& backend) -> std::optional<Egress> {
+    const auto way = egress_of(backend);
+    return way ? std::optional(*way) : std::nullopt;
+  };
+  auto table = ForwardingTable::build(services, egress, ids_, engine_->table());
+  if (!table) return tl::unexpected(table.error());
+  const ForwardingTable* built = table->get();
+  ++generation_;
+  auto published = engine_->publish(std::move(*table), services.vips);
+  // The older table is gone, so nobody uses the numbers that only it had.
+  built->release_ids(ids_);
+  return published;
+}
+
+void Node::track_next_hops(const Services& services) {
+  if (next_hops_ == nullptr) return;
+  std::vector<IpAddress> addresses;
+  for (const Pool& pool : services.pools) {
+    for (const Backend& backend : pool.backends) {
+      if (!backend.next_hop) addresses.push_back(backend.address);
+    }
+  }
+  std::sort(addresses.begin(), addresses.end());
+  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+  next_hops_->track(addresses);
+}
+
+void Node::on_next_hop_change() {
+  if (generation_ == 0) return;  // the first table is still to come
+  if (auto published = publish(config_.services); !published) {
+    spdlog::error("event=publish_failed error=\"{}\"", published.error().message);
+    return;
+  }
+  for (const Pool& pool : config_.services.pools) {
+    for (const Backend& backend : pool.backends) {
+      if (const auto way = egress_of(backend); !way) {
+        spdlog::warn("event=backend_unresolved pool={} backend={} address={} reason=\"{}\"", pool.name,
+                     backend.name, backend.address.to_string(), way.error().message);
+      }
+    }
+  }
+  spdlog::info("event=next_hops_changed generation={}", generation_);
+}
+
+std::optional<uint16_t> Node::port_index(const std::string& name) const {
+  for (size_t i = 0; i < config_.ports.size(); ++i) {
+    if (config_.ports[i].name == name) return static_cast<uint16_t>(i);
+  }
+  return std::nullopt;
+}
+
+Result<Egress> Node::egress_of(const Backend& backend) const {
+  if (backend.next_hop) {
+    const auto index = port_index(backend.next_hop->port);
+    if (!index) return fail(fmt::format("there is no port '{}'", backend.next_hop->port));
+    const l4::Port& port = engine_->ports()[*index];
+    return Egress{*index, port.mac(), backend.next_hop->mac, port.settings().mtu};
+  }
+  if (next_hops_ == nullptr) {
+    return fail("no port has a kernel side that knows routes; set next_hop");
+  }
+  const auto hop = next_hops_->find(backend.address);
+  if (!hop) return tl::unexpected(hop.error());
+  for (size_t i = 0; i < config_.ports.size(); ++i) {
+    if (config_.ports[i].kind == l4::PortKind::kAfXdp && config_.ports[i].device == hop->interface) {
+      return Egress{static_cast<uint16_t>(i), hop->source, hop->destination,
+                    static_cast<uint16_t>(std::min<uint32_t>(hop->mtu, UINT16_MAX))};
+    }
+  }
+  return fail(fmt::format("the route goes out by '{}', which is no port", hop->interface));
+}
+
+void Node::stop() {
+  if (next_hops_ != nullptr) next_hops_->stop();
+  if (engine_ != nullptr) engine_->stop();
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,70 @@
+// One running L4 node: its configuration, the packet engine and the next hops, kept in step.
+//
+// Everything that changes what packets do ends in publish(): a new forwarding table from the services and the
+// next hops as they are known now.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "control/config.h"
+#include "control/next_hops.h"
+#include "dataplane/l4/engine.h"
+#include "lb/forwarding_table.h"
+#include "lb/result.h"
+
+namespace sluice::control {
+
+class Node {
+ public:
+  /// Starts the engine and the next hops and publishes the first table. Errors say what to do; nothing is
+  /// left behind. `io` is the control thread's.
+  static Result<std::unique_ptr<Node>> start(boost::asio::io_context& io, Config config,
+                                             std::string config_path);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  /// Puts another configuration in place. All of it or, with an Error, nothing: also if it changes what only
+  /// a restart can (ports, workers, dpdk, node).
+  Result<void> apply(Config config);
+
+  /// Empties the queues and stops the workers.
+  void stop();
+
+  const Config& config() const { return config_; }
+  const std::string& config_path() const { return config_path_; }
+  const l4::Engine& engine() const { return *engine_; }
+  const ForwardingIds& ids() const { return ids_; }
+  /// Counts the tables published since the start.
+  uint64_t generation() const { return generation_; }
+  std::chrono::system_clock::time_point started() const { return started_; }
+
+  /// How frames leave for a backend now, or in words why they do not.
+  Result<Egress> egress_of(const Backend& backend) const;
+
+ private:
+  Node(boost::asio::io_context& io, Config config, std::string config_path);
+  Result<void> open();
+  /// Builds a table of `services`, publishes it and makes them the current ones.
+  Result<void> publish(const Services& services);
+  void track_next_hops(const Services& services);
+  void on_next_hop_change();
+  std::optional<uint16_t> port_index(const std::string& name) const;
+
+  boost::asio::io_context& io_;
+  Config config_;
+  std::string config_path_;
+  std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
+  std::unique_ptr<l4::Engine> engine_;
+  std::unique_ptr<NextHops> next_hops_;  ///< absent if no port has a kernel side
+  ForwardingIds ids_;
+  uint64_t generation_ = 0;
+};
+
+}  // namespace sluice::control

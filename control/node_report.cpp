@@ -1,0 +1,163 @@
+#include "control/node_report.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "lb/cpu_clones.h"
+
+namespace sluice::control {
+
+namespace {
+
+using Workers = std::vector<std::unique_ptr<l4::Worker>>;
+
+const char* kind_name(l4::PortKind kind) {
+  switch (kind) {
+    case l4::PortKind::kAfXdp:
+      return "af_xdp";
+    case l4::PortKind::kPci:
+      return "pci";
+    case l4::PortKind::kVdev:
+      break;
+  }
+  return "vdev";
+}
+
+const char* state_name(BackendState state) {
+  switch (state) {
+    case BackendState::kActive:
+      return "active";
+    case BackendState::kDrain:
+      return "drain";
+    case BackendState::kDown:
+      break;
+  }
+  return "down";
+}
+
+std::string ports_text(const PortRange& ports) {
+  if (ports.is_any()) return "any";
+  return ports.is_single() ? std::to_string(ports.first) : fmt::format("{}-{}", ports.first, ports.last);
+}
+
+PortReport port_report(const l4::Port& port) {
+  const l4::PortCounters counters = port.counters();
+  PortReport report;
+  report.name = port.settings().name;
+  report.kind = kind_name(port.settings().kind);
+  report.device = port.settings().device;
+  report.link = port.link_up() ? "up" : "down";
+  report.queues = port.receive_queues();
+  report.rx_packets = counters.rx_packets;
+  report.tx_packets = counters.tx_packets;
+  report.rx_missed = counters.rx_missed;
+  report.rx_no_buffer = counters.rx_no_buffer;
+  report.rx_errors = counters.rx_errors;
+  report.tx_errors = counters.tx_errors;
+  return report;
+}
+
+WorkerReport worker_report(const l4::Worker& worker, const l4::WorkerSettings& settings) {
+  const l4::WorkerCounters& counters = worker.counters();
+  const FlowTable& flows = worker.flows();
+  WorkerReport report;
+  report.index = worker.setup().index;
+  if (report.index < settings.cores.size()) report.core = settings.cores[report.index];
+  report.idle = settings.idle == l4::IdleMode::kPoll ? "poll" : "adaptive";
+  report.rx_packets = counters.received.packets.read();
+  report.rx_bytes = counters.received.bytes.read();
+  report.tx_packets = counters.transmitted.packets.read();
+  report.tx_bytes = counters.transmitted.bytes.read();
+  report.polls = counters.polls.read();
+  report.idle_polls = counters.idle_polls.read();
+  report.sleeps = counters.sleeps.read();
+  report.flows = flows.occupied();
+  report.flow_capacity = flows.capacity();
+  report.inserted = flows.inserted();
+  report.expired = flows.expired();
+  report.evictions = flows.evicted();
+  report.echo_replies = counters.echo_replies.read();
+  report.too_big_answers = counters.too_big_answers.read();
+  return report;
+}
+
+VipReport vip_report(const Node& node, const Vip& vip) {
+  VipReport report{vip.name, vip.address.to_string(), vip.protocol == Protocol::kTcp ? "tcp" : "udp",
+                   ports_text(vip.ports), vip.pool};
+  const auto& pools = node.config().services.pools;
+  const auto pool =
+      std::find_if(pools.begin(), pools.end(), [&](const Pool& one) { return one.name == vip.pool; });
+  if (pool != pools.end()) {
+    report.backends_active = static_cast<uint64_t>(std::count_if(
+        pool->backends.begin(), pool->backends.end(),
+        [](const Backend& backend) { return backend.state == BackendState::kActive && backend.weight > 0; }));
+  }
+  if (const auto id = node.ids().vips.find(vip.name)) {
+    for (const auto& worker : node.engine().workers()) {
+      report.packets += worker->counters().vips[*id].packets.read();
+      report.bytes += worker->counters().vips[*id].bytes.read();
+    }
+  }
+  return report;
+}
+
+BackendReport backend_report(const Node& node, const Pool& pool, const Backend& backend) {
+  BackendReport report;
+  report.pool = pool.name;
+  report.name = backend.name;
+  report.address = backend.address.to_string();
+  report.state = state_name(backend.state);
+  report.weight = backend.weight;
+  if (const auto way = node.egress_of(backend)) {
+    report.resolved = true;
+    report.next_hop =
+        fmt::format("{} via {}", node.config().ports[way->port].name, way->next_hop.to_string());
+  } else {
+    report.next_hop = way.error().message;
+  }
+  if (const auto id = node.ids().backends.find(ForwardingIds::backend_name(pool, backend))) {
+    report.slots_share = node.engine().table()->slots_share(pool.name, *id);
+    for (const auto& worker : node.engine().workers()) {
+      report.packets += worker->counters().backends[*id].packets.read();
+      report.bytes += worker->counters().backends[*id].bytes.read();
+    }
+  }
+  return report;
+}
+
+}  // namespace
+
+Report report_of(const Node& node, const std::string& config_error) {
+  using std::chrono::duration_cast;
+  Report report;
+  report.node = node.config().node.name;
+  report.version = SLUICE_VERSION;
+  report.pid = getpid();
+  report.started = duration_cast<std::chrono::seconds>(node.started().time_since_epoch()).count();
+  report.taken_ns =
+      duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  report.generation = node.generation();
+  report.config_path = node.config_path();
+  report.config_error = config_error;
+  report.isa = cpu_clone_name();
+  for (const l4::Port& port : node.engine().ports()) report.ports.push_back(port_report(port));
+  for (const auto& worker : node.engine().workers()) {
+    report.workers.push_back(worker_report(*worker, node.config().workers));
+  }
+  for (const Vip& vip : node.config().services.vips) report.vips.push_back(vip_report(node, vip));
+  for (const Pool& pool : node.config().services.pools) {
+    for (const Backend& backend : pool.backends)
+      report.backends.push_back(backend_report(node, pool, backend));
+  }
+  for (size_t i = 0; i < kDropReasons; ++i) {
+    DropReport drop{std::string(kDropReasonTexts[i].name), std::string(kDropReasonTexts[i].help)};
+    for (const auto& worker : node.engine().workers()) drop.packets += worker->counters().drops[i].read();
+    report.drops.push_back(std::move(drop));
+  }
+  return report;
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,28 @@
+// The command line of sluicectl. docs/sluicectl.md describes it.
+#pragma once
+
+#include <ostream>
+#include <span>
+#include <string>
+
+namespace sluice {
+
+enum CtlExit : int {
+  kCtlOk = 0,
+  kCtlServerError = 1,  ///< sluiced answered with an error
+  kCtlUsage = 2,        ///< wrong command line
+  kCtlUnreachable = 3,  ///< no answer from sluiced
+};
+
+/// Where results and errors go. On a terminal, --watch redraws the screen; elsewhere nothing but text is
+/// written.
+struct CtlOutput {
+  std::ostream& out;
+  std::ostream& err;
+  bool is_terminal = false;
+};
+
+/// Runs one command, `words` being those behind the program's name. Returns a CtlExit. Errors are one line.
+int run_sluicectl(std::span<const std::string> words, const CtlOutput& output);
+
+}  // namespace sluice

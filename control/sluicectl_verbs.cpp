@@ -1,0 +1,125 @@
+#include "control/sluicectl_verbs.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <ctime>
+#include <optional>
+#include <thread>
+
+#include "control/api_client.h"
+#include "control/report.h"
+
+namespace sluice {
+
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr double kShortestWatchSeconds = 0.1;
+constexpr double kLongestWatchSeconds = 86400;
+
+int fail_with(const CtlContext& context, CtlExit code, std::string_view message) {
+  context.output.err << "sluicectl: " << message << '\n';
+  return code;
+}
+
+/// A GET whose answer is a report, also in its original text.
+struct Fetched {
+  CtlExit code = kCtlOk;
+  std::string error;
+  std::string text;
+  Report report;
+};
+
+Fetched fetch(const CtlContext& context, const std::string& target) {
+  auto answer = api_call(context.socket, "GET", target, "", context.timeout);
+  if (!answer) return {kCtlUnreachable, answer.error().message, {}, {}};
+  if (!answer->is_ok()) return {kCtlServerError, api_error_text(*answer), {}, {}};
+  auto report = report_from_json(answer->body);
+  if (!report) return {kCtlServerError, report.error().message, {}, {}};
+  return {kCtlOk, {}, std::move(answer->body), *std::move(report)};
+}
+
+void add_status_options(po::options_description& options) {
+  options.add_options()("json", "the server's answer as one line of JSON");
+}
+
+int run_status(const CtlContext& context, const po::variables_map& options) {
+  const Fetched fetched = fetch(context, "/v1/status");
+  if (fetched.code != kCtlOk) return fail_with(context, fetched.code, fetched.error);
+  if (options.count("json")) {
+    context.output.out << fetched.text << '\n';
+  } else {
+    context.output.out << render_status(fetched.report, std::time(nullptr));
+  }
+  return kCtlOk;
+}
+
+void add_stats_options(po::options_description& options) {
+  options.add_options()("json", "the server's answer as one line of JSON")(
+      "watch", po::value<double>()->implicit_value(1)->value_name("SECONDS"),
+      "repeat, every second or as told, and show rates per second")(
+      "count", po::value<unsigned>()->value_name("N"), "with --watch: stop after N times");
+}
+
+void show_stats(const CtlContext& context, const Fetched& fetched, const Report* earlier, bool watching) {
+  std::ostream& out = context.output.out;
+  // Home and clear: the terminal's scroll-back stays as it is.
+  if (watching && context.output.is_terminal) out << "\033[H\033[J";
+  if (watching) {
+    out << fmt::format("{} {:%Y-%m-%d %H:%M:%S}\n\n", fetched.report.node,
+                       fmt::localtime(std::time(nullptr)));
+  }
+  out << render_stats(fetched.report, earlier);
+  if (watching && !context.output.is_terminal) out << '\n';
+}
+
+int run_stats(const CtlContext& context, const po::variables_map& options) {
+  const bool watching = options.count("watch") > 0;
+  const double seconds = watching ? options["watch"].as<double>() : 0;
+  if (watching && !(seconds >= kShortestWatchSeconds && seconds <= kLongestWatchSeconds)) {
+    return fail_with(context, kCtlUsage,
+                     fmt::format("--watch: found {:g}; accepted: {:g} to {:g} seconds", seconds,
+                                 kShortestWatchSeconds, kLongestWatchSeconds));
+  }
+  if (options.count("count") && !watching) {
+    return fail_with(context, kCtlUsage, "--count is accepted with --watch only");
+  }
+  constexpr uint64_t kEndless = UINT64_MAX;
+  const uint64_t times = options.count("count") ? options["count"].as<unsigned>() : watching ? kEndless : 1;
+
+  std::optional<Report> earlier;
+  auto next = std::chrono::steady_clock::now();
+  for (uint64_t shown = 0; shown < times && context.output.out; ++shown) {
+    std::this_thread::sleep_until(next);
+    next = std::chrono::steady_clock::now() + std::chrono::milliseconds(std::lround(seconds * 1000));
+    Fetched fetched = fetch(context, "/v1/stats");
+    if (fetched.code != kCtlOk) return fail_with(context, fetched.code, fetched.error);
+    if (options.count("json")) {
+      context.output.out << fetched.text << '\n';
+    } else {
+      show_stats(context, fetched, earlier ? &*earlier : nullptr, watching);
+    }
+    context.output.out.flush();
+    earlier = std::move(fetched.report);
+  }
+  return kCtlOk;
+}
+
+constexpr CtlVerb kVerbs[] = {
+    {"status", "how the node is set up: ports, workers, VIPs, backends and their next hops",
+     add_status_options, run_status},
+    {"stats", "packets, bytes, flows and drops since the start", add_stats_options, run_stats},
+};
+
+}  // namespace
+
+std::span<const CtlVerb> sluicectl_verbs() {
+  return kVerbs;
+}
+
+}  // namespace sluice
