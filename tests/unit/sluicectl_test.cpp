@@ -1,0 +1,215 @@
+#include "control/sluicectl.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <thread>
+#include <vector>
+
+#include "control/api_server.h"
+#include "control/report.h"
+#include "control/sluicectl_verbs.h"
+
+namespace sluice {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+struct Ran {
+  int code;
+  std::string out;
+  std::string err;
+};
+
+Ran run(const std::vector<std::string>& words, bool is_terminal = false) {
+  std::ostringstream out;
+  std::ostringstream err;
+  const int code = run_sluicectl(words, {out, err, is_terminal});
+  return {code, out.str(), err.str()};
+}
+
+/// A server that answers as sluiced does, its packets 10 more with each question.
+class Sluicectl : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = std::filesystem::temp_directory_path() / "sluice-ctl-XXXXXX";
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    directory_ = name;
+    socket_ = directory_ / "control.sock";
+    auto server = ApiServer::open(io_, socket_);
+    ASSERT_TRUE(server) << server.error().message;
+    server_ = *std::move(server);
+    report_.node = "lb1";
+    report_.vips = {{"web", "203.0.113.10", "tcp", "80", "web", 2, 0, 0}};
+    const auto answer = [this](const ApiRequest&) {
+      report_.vips[0].packets += 10;
+      report_.taken_ns += 1'000'000'000;
+      return ApiResponse{200, to_json(report_)};
+    };
+    server_->route("GET", "/v1/status", answer);
+    server_->route("GET", "/v1/stats", answer);
+    thread_ = std::thread([this] { io_.run(); });
+  }
+  void TearDown() override {
+    boost::asio::post(io_, [this] {
+      server_->stop();
+      work_.reset();
+    });
+    thread_.join();
+    std::filesystem::remove_all(directory_);
+  }
+
+  std::filesystem::path directory_;
+  std::string socket_;
+  Report report_;
+  boost::asio::io_context io_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_.get_executor()};
+  std::unique_ptr<ApiServer> server_;
+  std::thread thread_;
+};
+
+TEST_F(Sluicectl, StatusShowsTablesOrTheServersJson) {
+  const Ran tables = run({"--socket", socket_, "status"});
+  EXPECT_EQ(tables.code, 0) << tables.err;
+  EXPECT_THAT(tables.out, HasSubstr("lb1: sluiced"));
+  EXPECT_THAT(tables.out, HasSubstr("web  203.0.113.10  tcp"));
+  const Ran json = run({"status", "--socket=" + socket_, "--json"});
+  EXPECT_EQ(json.code, 0) << json.err;
+  EXPECT_EQ(std::count(json.out.begin(), json.out.end(), '\n'), 1);
+  const auto report = report_from_json(json.out);
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->node, "lb1");
+}
+
+TEST_F(Sluicectl, StatsShowsTotalsOnce) {
+  const Ran ran = run({"--socket", socket_, "stats"});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_TRUE(std::regex_search(ran.out, std::regex("web +203\\.0\\.113\\.10 +tcp +80 +10 +0\n"))) << ran.out;
+}
+
+TEST_F(Sluicectl, WatchAppendsWithRatesWhereThereIsNoTerminal) {
+  const Ran ran = run({"--socket", socket_, "stats", "--watch", "0.1", "--count", "3"});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_THAT(ran.out, Not(HasSubstr("\033")));
+  const std::regex turn("web +203\\.0\\.113\\.10 +tcp +80 +(10|20 +10|30 +10) +0");
+  EXPECT_EQ(std::distance(std::sregex_iterator(ran.out.begin(), ran.out.end(), turn), {}), 3) << ran.out;
+}
+
+TEST_F(Sluicectl, WatchRedrawsATerminalAndOnlyThenWritesEscapes) {
+  const Ran watching = run({"--socket", socket_, "stats", "--watch=0.1", "--count", "2"}, true);
+  EXPECT_THAT(watching.out, testing::StartsWith("\033[H\033[J"));
+  const Ran once = run({"--socket", socket_, "stats"}, true);
+  EXPECT_THAT(once.out, Not(HasSubstr("\033")));
+}
+
+TEST_F(Sluicectl, WatchWithJsonIsALinePerTurn) {
+  const Ran ran = run({"--socket", socket_, "stats", "--watch", "0.1", "--count", "2", "--json"});
+  std::istringstream lines(ran.out);
+  int turns = 0;
+  for (std::string line; std::getline(lines, line); ++turns) EXPECT_TRUE(report_from_json(line)) << line;
+  EXPECT_EQ(turns, 2);
+}
+
+TEST_F(Sluicectl, AnErrorOfTheServerIsOneLineAndCode1) {
+  boost::asio::post(io_, [this] {
+    server_->route("GET", "/v1/status", [](const ApiRequest&) { return api_error(500, "no table yet"); });
+    server_->route("GET", "/v1/stats", [](const ApiRequest&) { return ApiResponse{200, "[]"}; });
+  });
+  const Ran status = run({"--socket", socket_, "status"});
+  EXPECT_EQ(status.code, 1);
+  EXPECT_EQ(status.err, "sluicectl: no table yet\n");
+  EXPECT_EQ(status.out, "");
+  const Ran stats = run({"--socket", socket_, "stats"});
+  EXPECT_EQ(stats.code, 1);
+  EXPECT_THAT(stats.err, HasSubstr("not a report"));
+}
+
+TEST(SluicectlWords, AMissingServerIsCode3WithWhatToDo) {
+  for (const std::string verb : {"status", "stats"}) {
+    const Ran ran = run({"--socket", "/nonexistent/control.sock", verb});
+    EXPECT_EQ(ran.code, 3);
+    EXPECT_EQ(ran.err,
+              "sluicectl: /nonexistent/control.sock: no such socket; is sluiced running? "
+              "(--socket names another)\n");
+  }
+}
+
+TEST(SluicectlWords, WrongCommandLinesAreCode2AndOneLine) {
+  const std::vector<std::vector<std::string>> wrong{{},
+                                                    {"stat"},
+                                                    {"status", "--watch"},
+                                                    {"--json"},
+                                                    {"status", "more"},
+                                                    {"stats", "--wat"},
+                                                    {"stats", "--watch", "0"},
+                                                    {"stats", "--watch=x"},
+                                                    {"stats", "--watch=nan"},
+                                                    {"stats", "--count", "2"},
+                                                    {"--socket"},
+                                                    {"--timeout", "0", "status"},
+                                                    {"--timeout", "x", "status"}};
+  for (const auto& words : wrong) {
+    const Ran ran = run(words);
+    EXPECT_EQ(ran.code, 2) << testing::PrintToString(words);
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+    EXPECT_EQ(ran.out, "");
+  }
+}
+
+TEST(SluicectlWords, HelpAndVersionNeedNoServer) {
+  for (const auto& words : {std::vector<std::string>{"--help"}, {"stats", "--help"}}) {
+    const Ran ran = run(words);
+    EXPECT_EQ(ran.code, 0);
+    for (const CtlVerb& verb : sluicectl_verbs()) EXPECT_THAT(ran.out, HasSubstr(std::string(verb.name)));
+  }
+  EXPECT_TRUE(std::regex_match(run({"--version"}).out, std::regex("sluicectl [0-9]+\\.[0-9]+\\.[0-9]+\n")));
+}
+
+/// First cells of the tables of a section of the page: `status`, `--json`, 0, ...
+std::set<std::string> first_cells(const std::string& section) {
+  std::ifstream file(SLUICE_SOURCE_DIR "/docs/sluicectl.md");
+  EXPECT_TRUE(file);
+  std::set<std::string> cells;
+  bool inside = false;
+  const std::regex row("^\\| `?([^`| ]+)`?.*");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("## ")) inside = line == "## " + section;
+    std::smatch match;
+    if (inside && std::regex_match(line, match, row)) cells.insert(match[1]);
+  }
+  return cells;
+}
+
+TEST(SluicectlDocs, ListTheVerbsOptionsAndExitCodesOfTheHelpAndNoOthers) {
+  const std::string help = run({"--help"}).out;
+  std::set<std::string> verbs{"verb"};
+  for (const CtlVerb& verb : sluicectl_verbs()) verbs.insert(std::string(verb.name));
+  EXPECT_EQ(first_cells("Verbs"), verbs);
+
+  std::set<std::string> options{"option"};
+  const std::regex option("\n  (--[a-z-]+)");
+  for (std::sregex_iterator i(help.begin(), help.end(), option), end; i != end; ++i) options.insert((*i)[1]);
+  EXPECT_EQ(options.size(), 8u) << help;
+  EXPECT_EQ(first_cells("Options"), options);
+
+  std::set<std::string> codes{"code"};
+  const std::string code_line = help.substr(help.find("Exit codes:"));
+  const std::regex code("([0-9]+) ");
+  for (std::sregex_iterator i(code_line.begin(), code_line.end(), code), end; i != end; ++i) {
+    codes.insert((*i)[1]);
+  }
+  EXPECT_EQ(first_cells("Exit codes"), codes);
+}
+
+}  // namespace
+}  // namespace sluice
