@@ -227,11 +227,14 @@ def test_a_route_that_leads_nowhere_by_intent(site, backend, kind, words):
     ("10.7.0.1", "10.0.1.67, the gateway to 10.7.0.1, does not answer ARP on eth1"),
 ])
 def test_nobody_answers_and_later_somebody_does(site, backend, words):
+    site.lb.sysctl({f"net.{family}.neigh.eth1.retrans_time_ms": 400 for family in ("ipv4", "ipv6")})
     site.lb.ip("route", "add", "10.7.0.1", "via", "10.0.1.67")
-    site.watch(backend)
+    kernel = site.lb.popen(["ip", "monitor", "neigh"])
+    site.watch(backend, SLUICE_RETRY_MS="100")
     assert "not settled" in site.program.output()
     assert site.lines()[0][backend] == {"why": "waiting for " + words.replace("does not", "to")}
     site.wait(backend, why=words)
+    wait_for(lambda: kernel.output().count("FAILED") >= 3, what="the kernel to have tried more than once")
     silent = words.split()[0].rstrip(",")
     site.peer.add_address("eth1", f"{silent}/{64 if ':' in silent else 24}")
     site.wait(backend, destination=PEER_MAC)
@@ -239,14 +242,16 @@ def test_nobody_answers_and_later_somebody_does(site, backend, words):
     assert [line[backend].get("why") for line in site.lines()].count(words) == 1
 
 
-def test_a_neighbour_that_goes_stale_is_confirmed_without_traffic(site):
-    site.lb.sysctl({"net.ipv4.neigh.eth1.base_reachable_time_ms": 1000,
-                    "net.ipv4.neigh.eth1.delay_first_probe_time": 1})
-    site.watch("10.0.1.11", SLUICE_REFRESH_MS="500")
-    site.wait("10.0.1.11", destination=PEER_MAC)
-    for state in ("STALE", "REACHABLE", "STALE", "REACHABLE"):
-        wait_for(lambda state=state: state in site.neighbour("10.0.1.11"), 20, f"the neighbour to be {state}")
-    assert all("destination" in line["10.0.1.11"] for line in site.lines()), "it was never without a next hop"
+@pytest.mark.parametrize("backend", ["10.0.1.11", "fd00:1::11"])
+def test_a_stale_neighbour_is_confirmed_without_traffic(site, backend):
+    family = "ipv6" if ":" in backend else "ipv4"
+    site.lb.sysctl({f"net.{family}.neigh.eth1.delay_first_probe_time": 1})
+    site.watch(backend, SLUICE_REFRESH_MS="500")
+    site.wait(backend, destination=PEER_MAC)
+    for _ in range(2):
+        site.lb.ip("neighbour", "change", backend, "dev", "eth1", "nud", "stale")
+        wait_for(lambda: "REACHABLE" in site.neighbour(backend), 10, "the neighbour to be confirmed")
+    assert all("destination" in line[backend] for line in site.lines()), "it was never without a next hop"
 
 
 def test_a_deleted_neighbour_is_resolved_at_once(site):
