@@ -7,6 +7,7 @@
 // the variant meant for hash tables; a burst of eight costs about as much as two single ones.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -47,14 +48,16 @@ struct FlowLanes {
   alignas(64) uint64_t hashes[kMaxFlows];
 
   /// Fills hashes[0..count). Lanes behind count up to the next multiple of 8 are hashed too, whatever they
-  /// hold.
-  [[gnu::always_inline]] void hash_all(const SipKey& key, uint32_t count) {
+  /// hold. `on_hash` is called with each hash as soon as it is known, to prefetch what it leads to.
+  template <typename OnHash>
+  [[gnu::always_inline]] void hash_all(const SipKey& key, uint32_t count, OnHash on_hash) {
     for (uint32_t first = 0; first < count; first += 8) {
       SipState<Vector> state;
       sip_init(state, key);
       for (uint32_t w = 0; w + 1 < kWords; ++w) sip_absorb<1>(state, vector_at(words[w] + first));
       sip_absorb<1>(state, vector_at(words[kWords - 1] + first) | sip_last_word(kMessageBytes));
       sip_finish<3>(state, vector_at(hashes + first));
+      for (uint32_t i = first; i < std::min(first + 8, count); ++i) on_hash(hashes[i]);
     }
   }
 

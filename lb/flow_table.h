@@ -162,7 +162,10 @@ class FlowTable {
   /// and an empty entry is 0, so that OR over the matching ones is the entry itself.
   [[gnu::always_inline]] static uint64_t matching(const Lanes& lanes, uint64_t hash) {
     const Lanes hit = lanes & matches(lanes, hash);
-    return ((hit[0] | hit[1]) | (hit[2] | hit[3])) | ((hit[4] | hit[5]) | (hit[6] | hit[7]));
+    const auto four =
+        __builtin_shufflevector(hit, hit, 0, 1, 2, 3) | __builtin_shufflevector(hit, hit, 4, 5, 6, 7);
+    const auto two = __builtin_shufflevector(four, four, 0, 1) | __builtin_shufflevector(four, four, 2, 3);
+    return two[0] | two[1];
   }
   [[gnu::always_inline]] static void refresh(FlowBucket* bucket, const Lanes& lanes, uint64_t hash,
                                              FlowTick now) {

@@ -26,6 +26,7 @@ Result<std::unique_ptr<const ForwardingTable>> ForwardingTable::build(const Serv
   for (const Vip& vip : services.vips) {
     if (auto added = table->add_vip(vip, ids); !added) return tl::unexpected(added.error());
   }
+  table->backend_count_ = static_cast<uint32_t>(table->backends_.size());
   return table;
 }
 

@@ -90,7 +90,7 @@ class ForwardingTable {
   const ForwardVip& vip(VipLookup::Index index) const { return vips_[index]; }
   /// Any id that a table of this process ever gave out: a removed backend reads as taking no flows.
   const ForwardBackend& backend(BackendId id) const {
-    return backends_[id < backends_.size() ? id : kNoBackend];
+    return backends_[id < backend_count_ ? id : kNoBackend];
   }
   const SipKey& hash_key() const { return hash_key_; }
   /// The longest idle time-out of all VIPs: what the sweep of a flow table goes by.
@@ -119,6 +119,7 @@ class ForwardingTable {
   VipLookup lookup_;
   std::vector<ForwardVip> vips_;
   std::vector<ForwardBackend> backends_;  ///< by id; [0] takes no flows
+  uint32_t backend_count_ = 0;            ///< backends_.size(), without the division that it costs
   std::map<std::string, PoolTable> pools_;
   std::set<std::string> vip_names_;
   std::set<std::string> backend_names_;

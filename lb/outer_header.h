@@ -77,8 +77,9 @@ inline void OuterHeader::write_before(uint8_t* inner, const InnerPacket& packet,
     ip[1] = traffic_class;
     store16(ip + 2, total_length);
     store16(ip + 4, id);
+    // From the template: a load of bytes just stored across a cache line would wait for that store.
     uint32_t source = 0;
-    std::memcpy(&source, ip + 12, sizeof source);
+    std::memcpy(&source, bytes.data() + ip_offset + 12, sizeof source);
     source |= source_bits;
     std::memcpy(ip + 12, &source, sizeof source);
     if (!hardware_checksum) {
@@ -96,7 +97,7 @@ inline void OuterHeader::write_before(uint8_t* inner, const InnerPacket& packet,
     std::memcpy(ip, &first, sizeof first);
     store16(ip + 4, static_cast<uint16_t>(packet.length + overhead() - kIpv6Header));
     uint64_t source = 0;
-    std::memcpy(&source, ip + 16, sizeof source);
+    std::memcpy(&source, bytes.data() + ip_offset + 16, sizeof source);
     source |= packet.flow_hash & source_mask;
     std::memcpy(ip + 16, &source, sizeof source);
   }

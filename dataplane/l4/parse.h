@@ -67,11 +67,12 @@ template <typename T>
   return Be16::from_raw(load<uint16_t>(at)).host();
 }
 
-/// The Internet checksum (RFC 1071) of `words` 32-bit words: 0xffff in memory order if a header that includes
-/// its checksum is intact.
+/// The Internet checksum (RFC 1071) of a header of `words` 32-bit words, at least 5: 0xffff in memory order
+/// if a header that includes its checksum is intact.
 [[gnu::always_inline]] inline uint16_t header_checksum(const uint8_t* at, uint32_t words) {
-  uint64_t sum = 0;
-  for (uint32_t i = 0; i < words; ++i) sum += load<uint32_t>(at + 4 * i);
+  uint64_t sum = uint64_t{load<uint32_t>(at)} + load<uint32_t>(at + 4) + load<uint32_t>(at + 8) +
+                 load<uint32_t>(at + 12) + load<uint32_t>(at + 16);
+  for (uint32_t i = 5; i < words; ++i) [[unlikely]] sum += load<uint32_t>(at + 4 * i);
   sum = (sum & 0xffffffff) + (sum >> 32);
   sum = (sum & 0xffff) + (sum >> 16);
   sum = (sum & 0xffff) + (sum >> 16);

@@ -148,8 +148,9 @@ struct Burst {
 
   template <uint32_t kWords>
   [[gnu::always_inline]] void choose(FlightGroup<kWords>& group) {
-    group.lanes.hash_all(table.hash_key(), group.count);
-    for (uint32_t i = 0; i < group.count; ++i) pipeline.flows_.prefetch(group.lanes.hashes[i]);
+    FlowTable& flows = pipeline.flows_;
+    group.lanes.hash_all(table.hash_key(), group.count,
+                         [&flows] [[gnu::always_inline]] (uint64_t hash) { flows.prefetch(hash); });
     for (uint32_t i = 0; i < group.count; ++i) {
       Flight& flight = group.flights[i];
       const uint64_t hash = group.lanes.hashes[i];
@@ -178,27 +179,36 @@ struct Burst {
   template <uint32_t kWords>
   [[gnu::always_inline]] void encapsulate(FlightGroup<kWords>& group) {
     constexpr uint16_t kEtherType = kWords == 2 ? kEtherTypeIpv4 : kEtherTypeIpv6;
-    for (uint32_t i = 0; i < group.count; ++i) {
+    // Kept in registers: for all the compiler knows, a byte written to a packet may change a member.
+    TrafficCounter* const vip_counters = pipeline.counters_.vips.get();
+    TrafficCounter* const backend_counters = pipeline.counters_.backends.get();
+    const uint32_t count = group.count;
+    uint16_t packet_id = pipeline.packet_id_;
+    for (uint32_t i = 0; i < count; ++i) {
       const Flight& flight = group.flights[i];
       const ForwardBackend& backend = table.backend(flight.backend);
-      rte_mbuf* mbuf = flight.mbuf;
-      if (!backend.resolved || flight.ip_length > backend.max_inner_length || mbuf->nb_segs > 1 ||
-          room_before(mbuf, flight.ip) < sizeof backend.outer.bytes) [[unlikely]] {
+      rte_mbuf* const mbuf = flight.mbuf;
+      uint8_t* const ip = flight.ip;
+      const uint16_t ip_length = flight.ip_length;
+      const uint16_t port_index = backend.port;
+      const uint16_t outer_length = backend.outer.length;
+      const EgressTraits port = pipeline.ports_[port_index];
+      // The length up to which the first buffer holds the packet; the padding of short frames is cut off.
+      uint32_t first_length = ip_length;
+      if (!backend.resolved || ip_length > backend.max_inner_length || mbuf->nb_segs > 1 ||
+          room_before(mbuf, ip) < sizeof backend.outer.bytes) [[unlikely]] {
         if (!can_still_send(flight, backend)) continue;
+        if (mbuf->nb_segs > 1) first_length = mbuf->data_len - (room_before(mbuf, ip) - mbuf->data_off);
       }
-      const EgressTraits& port = pipeline.ports_[backend.port];
-      const InnerPacket inner{kEtherType, flight.ip_length, flight.traffic_class, group.lanes.hashes[i]};
-      backend.outer.write_before(flight.ip, inner, pipeline.packet_id_++, port.hardware_ipv4_checksum);
-      // For one segment this also cuts the padding of short frames.
-      const uint32_t inner_first = mbuf->nb_segs == 1
-                                       ? flight.ip_length
-                                       : mbuf->data_len - (room_before(mbuf, flight.ip) - mbuf->data_off);
-      set_frame(mbuf, flight.ip - backend.outer.length, backend.outer.length + inner_first);
+      const InnerPacket inner{kEtherType, ip_length, flight.traffic_class, group.lanes.hashes[i]};
+      backend.outer.write_before(ip, inner, packet_id++, port.hardware_ipv4_checksum);
+      set_frame(mbuf, ip - outer_length, outer_length + first_length);
       set_offloads(mbuf, backend.outer, port);
-      pipeline.counters_.vips[table.vip(flight.vip).id].add(1, flight.ip_length);
-      pipeline.counters_.backends[flight.backend].add(1, flight.ip_length);
-      out.add(backend.port, mbuf);
+      vip_counters[table.vip(flight.vip).id].add(1, ip_length);
+      backend_counters[flight.backend].add(1, ip_length);
+      out.add(port_index, mbuf);
     }
+    pipeline.packet_id_ = packet_id;
   }
 
   [[gnu::always_inline]] void set_offloads(rte_mbuf* mbuf, const OuterHeader& outer,

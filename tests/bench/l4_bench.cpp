@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -194,7 +196,7 @@ class Bench {
   uint32_t next_flow_ = 0;
 };
 
-int run(bool json) {
+int run(bool json, std::optional<uint32_t> only_flows) {
   Bench bench;
   std::string rows;
   if (!json) {
@@ -203,7 +205,8 @@ int run(bool json) {
     fmt::print("{:<12}{:>12}{:>12}\n", "case", "flows", "clocks");
   }
   for (const bool is_v4 : {true, false}) {
-    for (const uint32_t flows : {1u,  1u << 16, 1u << 20, 4u << 20}) {
+    for (const uint32_t flows : {1u, 1u << 16, 1u << 20, 4u << 20}) {
+      if (only_flows && flows != *only_flows) continue;
       const double clocks = bench.run(is_v4, flows);
       const char* name = is_v4 ? "v4-in-v4" : "v6-in-v6";
       if (!json) fmt::print("{:<12}{:>12}{:>12.1f}\n", name, flows, clocks);
@@ -218,9 +221,17 @@ int run(bool json) {
 }  // namespace
 }  // namespace sluice
 
+/// l4_bench [--json] [--flows N]: all cases, or only those with N flows, for a profile.
 int main(int argc, char** argv) {
+  bool json = false;
+  std::optional<uint32_t> only_flows;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--json") json = true;
+    if (argument == "--flows" && i + 1 < argc) only_flows = static_cast<uint32_t>(std::stoul(argv[++i]));
+  }
   try {
-    return sluice::run(argc > 1 && std::string_view(argv[1]) == "--json");
+    return sluice::run(json, only_flows);
   } catch (const std::exception& error) {
     fmt::print(stderr, "l4_bench: {}\n", error.what());
     return 1;
