@@ -123,9 +123,9 @@ class Node:
         # AF_XDP would receive the router's packets with half-made checksums.
         site.join(self.namespace, self.name, f"10.1.{number}", f"fd00:1:{number}:", router_tx_offload=False)
 
-    def configure(self, backends, **changes):
+    def configure(self, backends):
         """Writes the config file: `backends` in the pools, or {backend: weight}."""
-        self.config_path.write_text(self.site.config(self, backends, **changes))
+        self.config_path.write_text(self.site.config(self, backends))
 
     def start(self, timeout_s=30):
         """Starts sluiced and waits until it answers and knows the way to every backend."""
@@ -172,8 +172,9 @@ class Node:
 class Site:
     """The whole; start() brings it up, network.remove() takes it down."""
 
-    def __init__(self, network, build, *, nodes=2, backends=3):
-        self.network, self.build = network, Path(build)
+    def __init__(self, network, build, *, nodes=2, backends=3, only_web=False):
+        """`only_web`: nothing but HTTP on port 80, for a demo's short tables."""
+        self.network, self.build, self.only_web = network, Path(build), only_web
         # Below the range that the kernel gives out by itself (32768 and up).
         self.next_source_port = 10000
         self.capture_numbers = itertools.count(1)
@@ -208,7 +209,7 @@ class Site:
         self.router.run(["ip", "-6", "route", "flush", "root", f"{VIP6}/128"], check=False)
         self.router.ip("-6", "route", "add", f"{VIP6}/128", *hops6)
 
-    def config(self, node, backends, *, port_lines="", extra_vips=""):
+    def config(self, node, backends):
         """The YAML for a node. Port 80: each VIP through a tunnel of its own family; 8080: of the other."""
         weights = backends if isinstance(backends, dict) else dict.fromkeys(backends, 100)
 
@@ -223,7 +224,15 @@ class Site:
             return (f"  - {{ name: {name}, address: \"{address}\", protocol: {protocol}, port: {port}, "
                     f"pool: {pool_name} }}")
 
-        first = dict(list(weights.items())[:1])
+        vips = [vip("web4", VIP4, "tcp", 80, "web4"), vip("web6", VIP6, "tcp", 80, "web6")]
+        pools = [pool("web4", "4", weights), pool("web6", "6", weights)]
+        if not self.only_web:
+            # iperf3 opens two connections that must meet one server.
+            first = dict(list(weights.items())[:1])
+            pools += [pool("one4", "4", first), pool("one6", "6", first)]
+            vips += [vip("crossed4", VIP4, "tcp", 8080, "web6"), vip("crossed6", VIP6, "tcp", 8080, "web4")]
+            vips += [vip(f"iperf{family}-{protocol}", address, protocol, 5201, f"one{family}")
+                     for family, address in (("4", VIP4), ("6", VIP6)) for protocol in ("tcp", "udp")]
         return "\n".join([
             "node:",
             f"  name: {node.name}",
@@ -235,7 +244,6 @@ class Site:
             "  - name: wan",
             "    af_xdp: eth0",
             f"    mtu: {WIDE_MTU}",
-            *([port_lines] if port_lines else []),
             "workers:",
             "  idle: adaptive",
             "  flow_table_flows: 65536",
@@ -243,21 +251,9 @@ class Site:
             f"  source_ipv4: {node.address4}",
             f"  source_ipv6: \"{node.address6}\"",
             "vips:",
-            vip("web4", VIP4, "tcp", 80, "web4"),
-            vip("web6", VIP6, "tcp", 80, "web6"),
-            vip("crossed4", VIP4, "tcp", 8080, "web6"),
-            vip("crossed6", VIP6, "tcp", 8080, "web4"),
-            vip("iperf4-tcp", VIP4, "tcp", 5201, "one4"),
-            vip("iperf4-udp", VIP4, "udp", 5201, "one4"),
-            vip("iperf6-tcp", VIP6, "tcp", 5201, "one6"),
-            vip("iperf6-udp", VIP6, "udp", 5201, "one6"),
-            *([extra_vips] if extra_vips else []),
+            *vips,
             "pools:",
-            pool("web4", "4", weights),
-            pool("web6", "6", weights),
-            # iperf3 opens two connections that must meet one server.
-            pool("one4", "4", first),
-            pool("one6", "6", first),
+            *pools,
         ]) + "\n"
 
     def start(self, backends=None):
@@ -281,12 +277,12 @@ class Site:
         self.reload(self.pool)
         self.route_vips(self.nodes)
 
-    def reload(self, backends, **changes):
+    def reload(self, backends):
         """New config on all nodes by SIGHUP; returns when each has taken it."""
         for node in self.nodes:
-            if node.config_path.read_text() == self.config(node, backends, **changes):
+            if node.config_path.read_text() == self.config(node, backends):
                 continue
-            node.configure(backends, **changes)
+            node.configure(backends)
             node.reload()
 
     # --- what a client does
