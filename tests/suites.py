@@ -273,8 +273,8 @@ def e2e(results):
 
 
 def fuzz(results):
-    """Each target for FUZZ_SECONDS from its seeds; longer runs are in CONTRIBUTING.md."""
-    build(FUZZ)
+    """Each target for FUZZ_SECONDS, from the seeds in corpus/NAME if there are any; longer runs: CONTRIBUTING.md."""
+    build(FUZZ, ["fuzz-targets"])
     targets = registered_tests(FUZZ, "fuzz")
     if not targets:
         results.add_failure("fuzz", "no fuzz target is registered in the suite 'fuzz'")
