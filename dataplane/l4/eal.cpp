@@ -4,26 +4,35 @@
 #include <fmt/ranges.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <utility>
+
+#include "dataplane/l4/dpdk_log.h"
 
 namespace sluice::l4 {
 
 namespace {
 
-/// "0@(0,1),1@(0,1)": workers that float over all CPUs, or "0@(0,1),1@3": pinned ones.
-std::string logical_cores(const WorkerSettings& workers, uint32_t worker_count) {
-  std::vector<unsigned> all;
+/// The CPUs that this process may run on.
+std::vector<unsigned> allowed_cpus() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   sched_getaffinity(0, sizeof allowed, &allowed);
+  std::vector<unsigned> cpus;
   for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (CPU_ISSET(cpu, &allowed)) all.push_back(cpu);
+    if (CPU_ISSET(cpu, &allowed)) cpus.push_back(cpu);
   }
-  const std::string anywhere = fmt::format("({})", fmt::join(all, ","));
+  return cpus;
+}
+
+/// "0@(0,1),1@(0,1)": workers that float over all CPUs, or "0@(0,1),1@3": pinned ones.
+std::string logical_cores(const WorkerSettings& workers, uint32_t worker_count) {
+  const std::string anywhere = fmt::format("({})", fmt::join(allowed_cpus(), ","));
   std::string cores = "0@" + anywhere;
   for (uint32_t i = 0; i < worker_count; ++i) {
     cores += i < workers.cores.size() ? fmt::format(",{}@{}", i + 1, workers.cores[i])
@@ -46,12 +55,26 @@ uint64_t free_huge_page_mb() {
 
 }  // namespace
 
+Result<void> check_cores(const WorkerSettings& workers) {
+  const std::vector<unsigned> cpus = allowed_cpus();
+  for (const unsigned core : workers.cores) {
+    if (std::find(cpus.begin(), cpus.end(), core) == cpus.end()) {
+      return fail(
+          fmt::format("workers.cores: there is no CPU {} for sluiced; it may use: {} (nproc, taskset, "
+                      "systemd's AllowedCPUs); or use workers.count instead of cores",
+                      core, fmt::join(cpus, ", ")));
+    }
+  }
+  return {};
+}
+
 std::vector<std::string> eal_arguments(const DpdkSettings& dpdk, const std::vector<PortSettings>& ports,
                                        const WorkerSettings& workers, uint32_t worker_count) {
   std::vector<std::string> arguments = {"--lcores",
                                         logical_cores(workers, worker_count),
                                         "--no-telemetry",
-                                        "--log-level=*:warning",
+                                        "--log-level=*:error",
+                                        "--file-prefix=sluice",
                                         "--iova-mode=va",
                                         "-m",
                                         std::to_string(dpdk.memory_mb)};
@@ -97,14 +120,18 @@ Result<void> start_eal(const std::vector<std::string>& arguments) {
         geteuid() != 0 ? "; sluiced must be started as root (or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, "
                          "CAP_IPC_LOCK)"
                        : "";
-    return fail(fmt::format("DPDK did not start: {} (arguments: {}){}", rte_strerror(error),
-                            fmt::join(arguments, " "), permission));
+    return fail(fmt::format("DPDK did not start: {} (arguments: {}){}{}", rte_strerror(error),
+                            fmt::join(arguments, " "), dpdk_said(), permission));
   }
   return {};
 }
 
 void stop_eal() {
+  const std::filesystem::path runtime = rte_eal_get_runtime_dir();
   rte_eal_cleanup();
+  // Without huge pages EAL makes this directory. It goes unless another sluiced has files in it.
+  std::error_code ignored;
+  if (!runtime.empty()) std::filesystem::remove(runtime, ignored);
 }
 
 }  // namespace sluice::l4

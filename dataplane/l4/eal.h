@@ -9,6 +9,9 @@
 
 namespace sluice::l4 {
 
+/// Whether each of `workers.cores` is a CPU that this process may run on.
+Result<void> check_cores(const WorkerSettings& workers);
+
 /// The EAL command line, without the program's name, for `workers` worker threads (logical cores 1..N;
 /// logical core 0 is the calling thread).
 std::vector<std::string> eal_arguments(const DpdkSettings& dpdk, const std::vector<PortSettings>& ports,

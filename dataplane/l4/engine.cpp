@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "dataplane/l4/dpdk_log.h"
 #include "dataplane/l4/eal.h"
 
 namespace sluice::l4 {
@@ -14,7 +15,60 @@ namespace sluice::l4 {
 namespace {
 
 uint32_t worker_count(const WorkerSettings& workers) {
-  return std::max<uint32_t>(1, static_cast<uint32_t>(workers.cores.size()));
+  return workers.cores.empty() ? std::max<uint32_t>(1, workers.count)
+                               : static_cast<uint32_t>(workers.cores.size());
+}
+
+tl::unexpected<Error> port_error(const PortSettings& port, const Error& error) {
+  return fail(fmt::format("port '{}': {}", port.name, error.message));
+}
+
+Result<std::vector<PortPlan>> plan_ports(const std::vector<PortSettings>& ports, uint32_t workers) {
+  if (ports.empty() || ports.size() > kMaxPorts) {
+    return fail(fmt::format("{} ports; there must be 1 to {}", ports.size(), kMaxPorts));
+  }
+  std::vector<PortPlan> plans;
+  for (const PortSettings& port : ports) {
+    auto plan = plan_port(port, workers);
+    if (!plan) return port_error(port, plan.error());
+    plans.push_back(std::move(*plan));
+  }
+  return plans;
+}
+
+struct Buffers {
+  uint32_t count = 0;
+  uint16_t size = 0;
+};
+
+Buffers buffers_for(const std::vector<PortPlan>& plans, uint32_t workers) {
+  // The AF_XDP driver hands this many to the kernel before the first packet, whatever the ring size is.
+  constexpr uint32_t kAfXdpFill = 2048;
+  constexpr uint32_t kHeldByWorker = 1024;  // a burst for each port, and the pool's cache
+  Buffers buffers{workers * kHeldByWorker, 0};
+  for (const PortPlan& plan : plans) {
+    const uint32_t queues = std::max<uint32_t>(plan.receive_queues, workers);
+    // Both rings full, and the AF_XDP driver's own rings as long again.
+    uint32_t per_queue = 4u * plan.settings.descriptors;
+    if (plan.settings.kind == PortKind::kAfXdp) per_queue = std::max(per_queue, 2 * kAfXdpFill);
+    buffers.count += queues * per_queue;
+    buffers.size = std::max(buffers.size, buffer_size_for(plan.largest_packet));
+  }
+  return buffers;
+}
+
+/// Whether the memory that the operator gives is enough, before it is taken.
+Result<void> check_memory(const DpdkSettings& dpdk, const WorkerSettings& workers, const Buffers& buffers,
+                          uint32_t count) {
+  constexpr uint64_t kOwnBytes = 4 << 20;  // DPDK's and the drivers' rings and tables
+  const uint64_t pool = mbuf_pool_bytes(buffers.count, buffers.size);
+  const uint64_t flows = sizeof(FlowBucket) * FlowTable::buckets_for(workers.flow_table_flows);
+  const uint64_t wanted_mb = ((pool + count * flows + kOwnBytes) >> 20) + 1;
+  if (wanted_mb <= dpdk.memory_mb) return {};
+  return fail(fmt::format(
+      "dpdk.memory_mb: {} MiB are not enough: {} packet buffers take {} MiB and {} flow table(s) {} MiB; "
+      "set it to {} or more, or lower workers.flow_table_flows, ports' descriptors or queues",
+      dpdk.memory_mb, buffers.count, (pool >> 20) + 1, count, ((count * flows) >> 20) + 1, wanted_mb));
 }
 
 }  // namespace
@@ -22,44 +76,40 @@ uint32_t worker_count(const WorkerSettings& workers) {
 Result<std::unique_ptr<Engine>> Engine::open(const DpdkSettings& dpdk, const std::vector<PortSettings>& ports,
                                              const WorkerSettings& workers) {
   const uint32_t count = worker_count(workers);
-  if (ports.empty() || ports.size() > kMaxPorts) {
-    return fail(fmt::format("{} ports; there must be 1 to {}", ports.size(), kMaxPorts));
-  }
+  keep_dpdk_log();
+  if (auto present = check_cores(workers); !present) return tl::unexpected(present.error());
+  const auto plans = plan_ports(ports, count);
+  if (!plans) return tl::unexpected(plans.error());
+  const Buffers buffers = buffers_for(*plans, count);
+  if (auto enough = check_memory(dpdk, workers, buffers, count); !enough)
+    return tl::unexpected(enough.error());
   if (auto started = start_eal(eal_arguments(dpdk, ports, workers, count)); !started) {
     return tl::unexpected(started.error());
   }
   std::unique_ptr<Engine> engine(new Engine(count));
-  auto done = engine->open_ports(ports, count);
+  auto pool = make_mbuf_pool("packets", buffers.count, buffers.size);
+  if (!pool) return tl::unexpected(pool.error());
+  engine->pool_ = std::move(*pool);
+  auto done = engine->open_ports(*plans, count);
   if (done) done = engine->make_workers(workers, count);
   if (!done) return tl::unexpected(done.error());
   return engine;
 }
 
-Result<void> Engine::open_ports(const std::vector<PortSettings>& ports, uint32_t workers) {
-  // Per queue: both rings full, the AF_XDP driver's own rings as long again, and what workers hold.
-  uint32_t buffers = workers * 1024;
-  uint16_t buffer_size = 0;
-  for (const PortSettings& port : ports) {
-    const uint32_t queues = std::max<uint32_t>(port.queues, workers);
-    buffers += queues * 4 * port.descriptors;
-    buffer_size = std::max(buffer_size, buffer_size_for(port.mtu));
-  }
-  auto pool = make_mbuf_pool("packets", buffers, buffer_size);
-  if (!pool) return tl::unexpected(pool.error());
-  pool_ = std::move(*pool);
-
-  const bool any_af_xdp = std::any_of(ports.begin(), ports.end(),
-                                      [](const PortSettings& port) { return port.kind == PortKind::kAfXdp; });
+Result<void> Engine::open_ports(const std::vector<PortPlan>& plans, uint32_t workers) {
+  const bool any_af_xdp = std::any_of(plans.begin(), plans.end(), [](const PortPlan& plan) {
+    return plan.settings.kind == PortKind::kAfXdp;
+  });
   if (any_af_xdp) {
     auto object = bpf::SteeringObject::create();
     if (!object) return tl::unexpected(object.error());
     steering_ = std::move(*object);
   }
-  ports_.reserve(ports.size());
-  for (const PortSettings& settings : ports) {
-    auto port = Port::open(settings, static_cast<uint16_t>(ports_.size()), workers, pool_.get(),
+  ports_.reserve(plans.size());
+  for (const PortPlan& plan : plans) {
+    auto port = Port::open(plan, static_cast<uint16_t>(ports_.size()), workers, pool_.get(),
                            steering_ ? &*steering_ : nullptr);
-    if (!port) return tl::unexpected(port.error());
+    if (!port) return port_error(plan.settings, port.error());
     ports_.push_back(std::move(*port));
   }
   return {};
@@ -82,14 +132,12 @@ Result<void> Engine::make_workers(const WorkerSettings& settings, uint32_t count
     setup.index = index;
     setup.idle = settings.idle;
     setup.flow_memory = {memory, buckets};
-    for (uint16_t p = 0; p < ports_.size(); ++p) {
-      const Port& port = ports_[p];
-      setup.devices.push_back(port.device());
+    for (const Port& port : ports_) {
+      setup.transmit.push_back(port.transmit_queue(index));
       setup.traits.push_back(port.traits());
-      for (uint16_t queue = 0; queue < port.receive_queues(); ++queue) {
-        if (queue % count != index) continue;
-        const auto& sockets = port.receive_sockets();
-        setup.queues.push_back({p, port.device(), queue, queue < sockets.size() ? sockets[queue] : -1});
+      // Beginning with its own number: an AF_XDP queue that it sends by is then also one it receives from.
+      for (uint32_t queue = index; queue < port.receive_queues(); queue += count) {
+        setup.queues.push_back(port.receive_queue(static_cast<uint16_t>(queue)));
       }
     }
     workers_.push_back(std::make_unique<Worker>(std::move(setup), published_));

@@ -3,12 +3,14 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "dataplane/bpf/steering.h"
 #include "dataplane/l4/mbuf_pool.h"
 #include "dataplane/l4/port.h"
+#include "dataplane/l4/port_plan.h"
 #include "dataplane/l4/published_table.h"
 #include "dataplane/l4/settings.h"
 #include "dataplane/l4/worker.h"
@@ -42,7 +44,7 @@ class Engine {
 
  private:
   explicit Engine(uint32_t workers) : published_(workers) {}
-  Result<void> open_ports(const std::vector<PortSettings>& ports, uint32_t workers);
+  Result<void> open_ports(const std::vector<PortPlan>& plans, uint32_t workers);
   Result<void> make_workers(const WorkerSettings& settings, uint32_t count);
   void start_workers();
 

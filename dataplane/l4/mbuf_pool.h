@@ -18,7 +18,10 @@ using MbufPool = std::unique_ptr<rte_mempool, MbufPoolFree>;
 
 /// Bytes of one buffer (headroom included) that takes IP packets of up to `mtu` bytes, with two VLAN tags, on
 /// any kind of port.
-uint16_t buffer_size_for(uint16_t mtu);
+uint16_t buffer_size_for(uint32_t mtu);
+
+/// Bytes of memory that such a pool takes.
+uint64_t mbuf_pool_bytes(uint32_t count, uint16_t buffer_size);
 
 /// Makes `count` buffers of `buffer_size` bytes. They lie packed, across page borders: the AF_XDP driver
 /// takes the pool's memory as an array of equal frames, and a gap between two would shift all that follow.

@@ -1,15 +1,20 @@
-// A port: one DPDK ethernet device, opened from the operator's words for it.
+// A port: a place where packets come in and go out, opened from the operator's words for it.
+//
+// A NIC or a virtual device is one DPDK device with many queues. An AF_XDP port is one DPDK device for each
+// queue of its interface: drivers without "combined" channels (veth) let DPDK take one queue at a time only,
+// and one way for all interfaces is better than two.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "dataplane/bpf/steering.h"
 #include "dataplane/l4/pipeline.h"
+#include "dataplane/l4/port_plan.h"
 #include "dataplane/l4/settings.h"
+#include "dataplane/l4/worker.h"
 #include "lb/address.h"
 #include "lb/result.h"
 
@@ -29,42 +34,44 @@ struct PortCounters {
 
 class Port {
  public:
-  /// Attaches the device, sets up settings.queues receive queues (0: `workers`) and a transmit queue for each
-  /// worker, and starts it. `steering` is the XDP program for AF_XDP ports. Errors say what to do; the device
-  /// is left as it was.
-  static Result<Port> open(const PortSettings& settings, uint16_t index, uint32_t workers, rte_mempool* pool,
+  /// Attaches the device, sets up the planned receive queues and a transmit queue for each of the `workers`,
+  /// and starts it. `index` is its place in the config. `steering` is the XDP program for AF_XDP ports.
+  /// Errors say what to do; the device is left as it was.
+  static Result<Port> open(const PortPlan& plan, uint16_t index, uint32_t workers, rte_mempool* pool,
                            const bpf::SteeringObject* steering);
   Port(Port&&) noexcept;
   Port& operator=(Port&&) = delete;
   ~Port();
 
   const PortSettings& settings() const { return settings_; }
-  uint16_t device() const { return device_; }  ///< DPDK port id
-  uint16_t receive_queues() const { return receive_queues_; }
   const EgressTraits& traits() const { return traits_; }
+  uint16_t receive_queues() const { return static_cast<uint16_t>(receive_.size()); }
+  const ReceiveQueue& receive_queue(uint16_t queue) const { return receive_[queue]; }
+  /// That of a worker, below the `workers` given to open().
+  TransmitQueue transmit_queue(uint32_t worker) const { return transmit_[worker]; }
   MacAddress mac() const;
   bool link_up() const;
-  PortCounters counters() const;
-
-  /// Sockets to wait on for packets, by receive queue; empty if the driver offers none.
-  const std::vector<int>& receive_sockets() const { return receive_sockets_; }
+  PortCounters counters() const;  ///< sums over the port's devices
 
   /// For AF_XDP: these destinations come to the workers, all else stays with the kernel. No effect elsewhere.
   Result<void> steer(const std::vector<Prefix>& vips) const;
 
  private:
-  explicit Port(PortSettings settings) : settings_(std::move(settings)) {}
-  Result<void> attach_af_xdp(uint16_t index, uint16_t queues, const bpf::SteeringObject& steering);
-  Result<void> attach_device(const std::string& bus, const std::string& name, const std::string& arguments);
-  Result<void> set_up_queues(uint32_t workers, rte_mempool* pool);
+  explicit Port(const PortSettings& settings) : settings_(settings) {}
+  Result<void> open_af_xdp(uint16_t index, uint16_t queues, uint32_t workers, rte_mempool* pool,
+                           const bpf::SteeringObject& steering);
+  Result<void> open_device(uint16_t index, uint16_t queues, uint32_t workers, rte_mempool* pool);
+  Result<void> steer_to_sockets();
+  /// Returns the DPDK port id.
+  Result<uint16_t> attach(const std::string& bus, const std::string& name, const std::string& arguments);
+  Result<void> start(uint16_t device, uint16_t receive_queues, uint16_t transmit_queues, rte_mempool* pool);
 
   PortSettings settings_;
-  std::string bus_;
-  std::string device_name_;
-  uint16_t device_ = UINT16_MAX;
-  uint16_t receive_queues_ = 0;
+  std::vector<uint16_t> devices_;
+  std::vector<std::string> virtual_devices_;  ///< names of those that end with the port
+  std::vector<ReceiveQueue> receive_;
+  std::vector<TransmitQueue> transmit_;
   EgressTraits traits_;
-  std::vector<int> receive_sockets_;
   std::optional<bpf::Steering> steering_;
 };
 

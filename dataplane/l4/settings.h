@@ -7,6 +7,10 @@
 
 namespace sluice::l4 {
 
+/// The largest IP packet by AF_XDP: frame, headrooms and the buffer's own header fit one page, the most that
+/// the kernel takes as a chunk.
+inline constexpr uint16_t kMaxAfXdpMtu = 3400;
+
 enum class PortKind : uint8_t {
   kAfXdp,  ///< a Linux interface, by AF_XDP; the kernel keeps all that is not VIP traffic
   kPci,    ///< a NIC bound to vfio-pci
@@ -17,7 +21,7 @@ struct PortSettings {
   std::string name;
   PortKind kind = PortKind::kAfXdp;
   std::string device;           ///< interface name, PCI address, or DPDK vdev string
-  uint16_t queues = 0;          ///< receive queues; 0: one per worker where the port offers so many
+  uint16_t queues = 0;          ///< receive queues; 0: AF_XDP: all there are; else one per worker if offered
   uint16_t mtu = 1500;          ///< largest IP packet in bytes, both ways
   uint16_t descriptors = 1024;  ///< ring size per queue
   friend bool operator==(const PortSettings&, const PortSettings&) = default;

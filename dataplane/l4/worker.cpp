@@ -72,17 +72,16 @@ uint32_t Worker::poll(FlowTick now) {
 }
 
 void Worker::transmit(TransmitBatches& batches) {
-  for (size_t port = 0; port < setup_.devices.size(); ++port) {
+  for (size_t port = 0; port < setup_.transmit.size(); ++port) {
     auto& batch = batches.ports[port];
     if (batch.count == 0) continue;
     rte_mbuf** frames = batch.frames.data();
     const uint64_t bytes = bytes_of(frames, batch.count);  // before the driver frees them
-    const auto queue = static_cast<uint16_t>(setup_.index);
-    uint16_t sent = rte_eth_tx_burst(setup_.devices[port], queue, frames, batch.count);
+    const auto [device, queue] = setup_.transmit[port];
+    uint16_t sent = rte_eth_tx_burst(device, queue, frames, batch.count);
     if (sent < batch.count) [[unlikely]] {
       // Once more: the first call may only have made room.
-      sent = static_cast<uint16_t>(
-          sent + rte_eth_tx_burst(setup_.devices[port], queue, frames + sent, batch.count - sent));
+      sent = static_cast<uint16_t>(sent + rte_eth_tx_burst(device, queue, frames + sent, batch.count - sent));
     }
     const uint16_t left = static_cast<uint16_t>(batch.count - sent);
     counters_.transmitted.add(sent, left == 0 ? bytes : bytes - bytes_of(frames + sent, left));

@@ -22,6 +22,12 @@ struct ReceiveQueue {
   int socket = -1;  ///< to sleep on; -1 if the driver has none
 };
 
+/// Where a worker sends for a port.
+struct TransmitQueue {
+  uint16_t device = 0;  ///< DPDK port id
+  uint16_t queue = 0;
+};
+
 /// An adaptive worker sleeps after so many rounds without a packet, ...
 inline constexpr uint32_t kIdleRoundsBeforeSleep = 64;
 /// ... on sockets for at most so long (ageing of flows goes on), ...
@@ -30,11 +36,11 @@ inline constexpr int kSocketSleepMs = 100;
 inline constexpr uint32_t kTimedSleepUs = 50;
 
 struct WorkerSetup {
-  uint32_t index = 0;  ///< number of the worker, its transmit queue and its RCU reader number
+  uint32_t index = 0;  ///< number of the worker and its RCU reader number
   IdleMode idle = IdleMode::kAdaptive;
   std::vector<ReceiveQueue> queues;
-  std::vector<uint16_t> devices;     ///< DPDK port ids by port index
-  std::vector<EgressTraits> traits;  ///< by port index
+  std::vector<TransmitQueue> transmit;  ///< by port index
+  std::vector<EgressTraits> traits;     ///< by port index
   std::span<FlowBucket> flow_memory;
 };
 
