@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lb/address.h"
+#include "lb/health_check.h"
 
 namespace sluice {
 
@@ -50,6 +51,7 @@ struct Backend {
   uint32_t weight = 100;  ///< 0..kMaxWeight; 0: no new flows
   BackendState state = BackendState::kActive;
   std::optional<StaticNextHop> next_hop;  ///< absent: from the kernel
+  std::optional<uint16_t> health_port;    ///< absent: the pool's
   friend bool operator==(const Backend&, const Backend&) = default;
 };
 
@@ -59,6 +61,8 @@ struct Pool {
   std::string name;
   uint32_t maglev_size = kDefaultMaglevSize;  ///< a prime; see maglev.h for the range
   std::vector<Backend> backends;
+  HealthCheck health;
+  PoolPolicy policy;
   friend bool operator==(const Pool&, const Pool&) = default;
 };
 
@@ -70,6 +74,7 @@ struct Vip {
   PortRange ports;
   std::string pool;
   std::chrono::seconds idle_timeout{900};  ///< a flow unseen for so long is forgotten
+  bool announce = true;                    ///< whether routers may learn the address from this node
   friend bool operator==(const Vip&, const Vip&) = default;
 };
 
