@@ -111,6 +111,16 @@ void VipLookup::add_exact(const Vip& vip, Index index) {
   }
 }
 
+uint32_t VipLookup::longest_probe() const {
+  uint64_t longest = 0;
+  for (uint64_t at = 0; at < exact_.size(); ++at) {
+    if (exact_[at].vip == kNone) continue;
+    const uint64_t first = mix(exact_[at].address, exact_[at].service) & exact_mask_;
+    longest = std::max(longest, ((at - first) & exact_mask_) + 1);
+  }
+  return static_cast<uint32_t>(longest);
+}
+
 VipLookup::Index VipLookup::find_in_prefixes(const ServiceKey& key) const {
   for (const Level& level : levels_) {
     if (level.family != key.family) continue;

@@ -54,6 +54,9 @@ class VipLookup {
     return levels_.empty() ? kNone : find_in_prefixes(key);
   }
 
+  /// Entries that the lookup of the worst-placed exact service looks at; 1 is the best.
+  uint32_t longest_probe() const;
+
   /// Whether any VIP, of any protocol and port, has this address.
   bool has_address(const AddressWords& address, Family family) const;
 
@@ -92,10 +95,11 @@ class VipLookup {
   }
   static uint64_t mix(const AddressWords& address, uint64_t service) {
     // Not keyed: the keys are the operator's own VIPs, and a stranger's packet only probes. Three products
-    // side by side, of which the upper half is the better mixed.
+    // side by side. The top byte is the best mixed, and the only one that the last byte of an IPv6 address
+    // reaches (words are in network order): swapped, it chooses among the low bits.
     const uint64_t x = address.high * 0x9e3779b97f4a7c15u + address.low * 0xd6e8feb86659fd93u +
                        service * 0xa0761d6478bd642fu;
-    return x >> 32;
+    return __builtin_bswap64(x);
   }
   void add_exact(const Vip& vip, Index index);
   Index find_in_prefixes(const ServiceKey& key) const;

@@ -1,0 +1,27 @@
+#include "lb/health_state.h"
+
+namespace sluice {
+
+bool HealthState::on_check(bool good, HealthTime now, const HealthCheck& check, const PoolPolicy& policy) {
+  const bool first = !settled_;
+  settled_ = true;
+  if (good == healthy_) {
+    streak_ = 0;
+    return false;
+  }
+  ++streak_;
+  if (good) {
+    if ((!first && streak_ < check.rise) || now < held_until_) return false;
+    healthy_ = true;
+  } else {
+    if (streak_ < check.fall) return false;
+    healthy_ = false;
+    falls_.push_back(now);
+    while (!falls_.empty() && falls_.front() + policy.flap_window < now) falls_.pop_front();
+    if (policy.flap_limit > 0 && falls_.size() >= policy.flap_limit) held_until_ = now + policy.flap_hold;
+  }
+  streak_ = 0;
+  return true;
+}
+
+}  // namespace sluice

@@ -1,0 +1,40 @@
+// From single checks to "healthy" or "unhealthy": counts in a row, and damping of what flaps. Time is a
+// parameter; who runs the checks is control/health.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+
+#include "lb/health_check.h"
+
+namespace sluice {
+
+using HealthTime = std::chrono::steady_clock::time_point;
+
+/// The state of one backend. A new backend is healthy until checks say otherwise if `trusted`, else it must
+/// first pass one check (not `rise`: a start of the whole site should not take longer than it must).
+class HealthState {
+ public:
+  explicit HealthState(bool trusted) : healthy_(trusted), settled_(trusted) {}
+
+  /// Takes in the result of one check that ended at `now`. True if healthy() changed.
+  bool on_check(bool good, HealthTime now, const HealthCheck& check, const PoolPolicy& policy);
+
+  bool healthy() const { return healthy_; }
+  /// At least one check has ended.
+  bool settled() const { return settled_; }
+  /// The last results contradict the state: it may change soon, so check more often.
+  bool in_doubt() const { return streak_ > 0; }
+  /// Flap damping keeps a backend unhealthy whose checks are good, until then.
+  HealthTime held_until() const { return held_until_; }
+
+ private:
+  bool healthy_;
+  bool settled_;
+  uint32_t streak_ = 0;  ///< checks in a row against the present state
+  std::deque<HealthTime> falls_;
+  HealthTime held_until_{};
+};
+
+}  // namespace sluice
