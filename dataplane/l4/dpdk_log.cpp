@@ -46,6 +46,7 @@ class KeptLines {
   void add_line(std::string_view line) {
     while (!line.empty() && (line.back() == ' ' || line.back() == '\r')) line.remove_suffix(1);
     if (line.empty()) return;
+    if (line.starts_with("PANIC")) fmt::print(stderr, "{}\n", line);  // the process ends here
     if (pass_) return pass_(line);
     if (lines_.size() == kKept) lines_.pop_front();
     lines_.emplace_back(line);
