@@ -102,8 +102,10 @@ def build(kind, targets=()):
     built = subprocess.run(["ninja", "-C", kind.path, *targets], cwd=ROOT, env=env, text=True, errors="replace",
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if built.returncode != 0:
-        errors = built.stdout.find("FAILED:")
-        raise BuildError(f"ninja -C {kind.folder} failed\n{tail(built.stdout[max(errors, 0):], 120)}")
+        # A compiler's words follow the first FAILED line; meson's, when it configures anew, come before.
+        lines = built.stdout.splitlines()
+        first = next((number for number, line in enumerate(lines) if line.startswith("FAILED:")), len(lines))
+        raise BuildError(f"ninja -C {kind.folder} failed\n" + "\n".join(lines[max(first - 10, 0):first + 80]))
     say(f"built {kind.folder}/ in {time.monotonic() - started:.0f} s")
     return kind.path
 
