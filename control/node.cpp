@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "dataplane/l4/dpdk_log.h"
+
 namespace sluice::control {
 
 namespace {
@@ -37,6 +39,8 @@ Result<void> Node::open() {
   auto engine = l4::Engine::open(config_.dpdk, config_.ports, config_.workers);
   if (!engine) return tl::unexpected(engine.error());
   engine_ = std::move(*engine);
+  // What the drivers say from here on is about traffic.
+  l4::pass_dpdk_log([](std::string_view line) { spdlog::error("event=driver_error message=\"{}\"", line); });
 
   std::vector<std::string> interfaces;
   for (const l4::PortSettings& port : config_.ports) {
