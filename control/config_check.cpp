@@ -65,7 +65,6 @@ std::unordered_set<std::string_view> names_of(const Items& items) {
 }
 
 void check_ports(const ConfigDraft& draft) {
-  constexpr uint16_t kMaxAfXdpMtu = 3400;  // one UMEM chunk holds the packet and its headroom
   Unique<std::string> names;
   Unique<std::string> devices;
   for (size_t i = 0; i < draft.ports.size(); ++i) {
@@ -79,7 +78,7 @@ void check_ports(const ConfigDraft& draft) {
       devices.check(port.device, places.section, *places.device, {}, "which another port uses",
                     "each device once");
     }
-    if (places.mtu && port.kind == l4::PortKind::kAfXdp && port.mtu > kMaxAfXdpMtu) {
+    if (places.mtu && port.kind == l4::PortKind::kAfXdp && port.mtu > l4::kMaxAfXdpMtu) {
       places.section.refuse(*places.mtu, "mtu");
     }
   }

@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "dataplane/l4/settings.h"
 #include "lb/flow_table.h"
 #include "lb/maglev.h"
 #include "lb/model.h"
@@ -37,7 +38,9 @@ constexpr ConfigField kFields[] = {
      "A NIC bound to vfio-pci."},
     {"ports[].vdev", "a DPDK virtual device such as net_pcap0,rx_pcap=in.pcap,tx_pcap=out.pcap",
      "one of af_xdp, pci, vdev", "A virtual device of DPDK, for tests and offline runs."},
-    {"ports[].queues", "", "one per worker, where the port offers so many", "Receive queues.", 1, 64},
+    {"ports[].queues", "",
+     "for af_xdp all that the interface has; else one per worker, where the port offers so many",
+     "Receive queues.", 1, 64},
     {"ports[].mtu", "576 to 9600; at most 3400 for af_xdp", "1500", "Largest IP packet in bytes, both ways.",
      576, 9600},
     {"ports[].descriptors", "a power of two from 64 to 32768", "1024", "Ring size of each queue.", 64, 32768},
@@ -94,6 +97,7 @@ constexpr ConfigField kFields[] = {
      "The Ethernet address they are sent to."},
 };
 static_assert(kMinMaglevSize == 251 && kMaxMaglevSize == 5'000'011, "in the words above");
+static_assert(l4::kMaxAfXdpMtu == 3400, "in the words above");
 static_assert(kMaxIdleTimeoutSeconds == 7200, "in the words above");
 
 std::string_view parent_of(std::string_view path) {
