@@ -14,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <utility>
 
 namespace sluice::control {
@@ -31,6 +32,13 @@ int request(mnl_socket* socket, nlmsghdr* message) {
   const int done = mnl_cb_run(answer.data(), static_cast<size_t>(length), message->nlmsg_seq,
                               mnl_socket_get_portid(socket), nullptr, nullptr);
   return done < 0 ? errno : 0;
+}
+
+/// No link-local address on the device: it would be exported beside the VIPs. Best effort: a host without IPv6
+/// has no such file.
+void forbid_link_local(const std::string& device) {
+  std::ofstream mode(fmt::format("/proc/sys/net/ipv6/conf/{}/addr_gen_mode", device));
+  mode << "1";  // IN6_ADDR_GEN_MODE_NONE
 }
 
 int set_up(mnl_socket* socket, int index) {
@@ -81,6 +89,7 @@ Result<Announcer> Announcer::open(const std::string& device) {
   if (netlink == nullptr || mnl_socket_bind(netlink, 0, MNL_SOCKET_AUTOPID) < 0) {
     return fail(fmt::format("no netlink socket: {}", strerror(errno)));
   }
+  forbid_link_local(device);
   if (const int error = set_up(netlink, announcer.index_); error != 0) {
     return fail(fmt::format("cannot set device '{}' up: {}", device, strerror(error)));
   }

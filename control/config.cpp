@@ -85,6 +85,49 @@ void read_node(const ConfigSection& node, Config& config) {
                if (text.empty() || text.size() > 1024) return fail("");
                return text;
              });
+  node.value("state_dir", config.node.state_dir, [](const std::string& text) -> Result<std::string> {
+    if (text.empty() || text.front() != '/' || text.size() > 1024) return fail("");
+    return text;
+  });
+}
+
+Result<std::string> parse_interface(const std::string& text) {
+  const bool fits = !text.empty() && text.size() <= 15 && text != "." && text != "..";  // IFNAMSIZ
+  if (!fits || text.find_first_of("/: \t,") != std::string::npos) return fail("");
+  return text;
+}
+
+Result<std::chrono::seconds> parse_duration(std::string_view text, const ConfigField& field) {
+  if (text.empty()) return fail("");
+  const uint64_t unit = text.back() == 's' ? 1 : text.back() == 'm' ? 60 : text.back() == 'h' ? 3600 : 0;
+  if (unit == 0) return fail("");
+  const auto count = parse_decimal<uint32_t>(text.substr(0, text.size() - 1));
+  if (!count || *count * unit < field.min || *count * unit > field.max) return fail("");
+  return std::chrono::seconds(*count * unit);
+}
+
+template <typename Duration>
+void read_seconds(const ConfigSection& section, std::string_view key, std::string_view schema,
+                  Duration& into) {
+  section.value(key, into,
+                [&](const std::string& text) { return parse_duration(text, *find_config_field(schema)); });
+}
+
+void read_announce(const ConfigSection& section, Config& config) {
+  if (section.node() == nullptr) return;
+  config.announce.emplace();
+  section.value("device", config.announce->device, parse_interface);
+  read_seconds(section, "stop_delay", "announce.stop_delay", config.announce->stop_delay);
+}
+
+void read_metrics(const ConfigSection& section, Config& config) {
+  if (section.node() == nullptr) return;
+  config.metrics.emplace();
+  section.value("address", config.metrics->address, [](const std::string& text) -> Result<IpAddress> {
+    const auto address = IpAddress::parse(text);
+    return address && !address->is_multicast() ? address : fail("");
+  });
+  section.number("port", config.metrics->port);
 }
 
 void read_dpdk(const ConfigSection& dpdk, l4::DpdkSettings& settings) {
@@ -93,12 +136,6 @@ void read_dpdk(const ConfigSection& dpdk, l4::DpdkSettings& settings) {
   const auto arguments = dpdk.scalars("eal_args");
   if (!arguments) return;
   for (const YamlNode* argument : *arguments) settings.eal_args.push_back(argument->text);
-}
-
-Result<std::string> parse_interface(const std::string& text) {
-  const bool fits = !text.empty() && text.size() <= 15 && text != "." && text != "..";  // IFNAMSIZ
-  if (!fits || text.find_first_of("/: \t,") != std::string::npos) return fail("");
-  return text;
 }
 
 Result<std::string> parse_pci(const std::string& text) {
@@ -229,13 +266,99 @@ Result<PortRange> parse_port_range(const std::string& text) {
   return PortRange{*first, *last};
 }
 
-Result<std::chrono::seconds> parse_duration(std::string_view text, const ConfigField& field) {
-  if (text.empty()) return fail("");
-  const uint64_t unit = text.back() == 's' ? 1 : text.back() == 'm' ? 60 : text.back() == 'h' ? 3600 : 0;
-  if (unit == 0) return fail("");
-  const auto count = parse_decimal<uint32_t>(text.substr(0, text.size() - 1));
-  if (!count || *count * unit < field.min || *count * unit > field.max) return fail("");
-  return std::chrono::seconds(*count * unit);
+/// "250ms", "2s", "1m"; the table's range is in milliseconds.
+Result<std::chrono::milliseconds> parse_milliseconds(std::string_view text, const ConfigField& field) {
+  const auto digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const std::string_view unit = text.substr(digits);
+  const uint64_t factor = unit == "ms" ? 1 : unit == "s" ? 1000 : unit == "m" ? 60'000 : 0;
+  const auto count = parse_decimal<uint32_t>(text.substr(0, digits));
+  if (factor == 0 || !count || *count * factor < field.min || *count * factor > field.max) return fail("");
+  return std::chrono::milliseconds(*count * factor);
+}
+
+void read_milliseconds(const ConfigSection& section, std::string_view key, std::chrono::milliseconds& into) {
+  section.value(key, into, [&](const std::string& text) {
+    return parse_milliseconds(text, *find_config_field(fmt::format("pools[].health.{}", key)));
+  });
+}
+
+Result<StatusRange> parse_status_range(const std::string& text) {
+  const auto dash = text.find('-');
+  const auto first = parse_decimal<uint16_t>(std::string_view(text).substr(0, dash));
+  const auto last =
+      dash == std::string::npos ? first : parse_decimal<uint16_t>(std::string_view(text).substr(dash + 1));
+  if (!first || !last || *first < 100 || *last > 599 || *first > *last) return fail("");
+  return StatusRange{*first, *last};
+}
+
+void read_statuses(const ConfigSection& section, std::vector<StatusRange>& statuses) {
+  const auto items = section.scalars("status");
+  if (!items) return;
+  statuses.clear();
+  for (const YamlNode* item : *items) {
+    if (const auto range = parse_status_range(item->text)) {
+      statuses.push_back(*range);
+    } else {
+      section.refuse(*item, "status");
+    }
+  }
+  if (statuses.empty() && items->empty()) section.refuse(*section.find("status"), "status", "empty");
+}
+
+void read_health(const ConfigSection& section, HealthCheck& check) {
+  if (section.node() == nullptr) return;
+  const auto any_text = [](const std::string& text) -> Result<std::string> { return text; };
+  section.choice("kind", check.kind,
+                 {{"tcp", HealthCheckKind::kTcp},
+                  {"http", HealthCheckKind::kHttp},
+                  {"https", HealthCheckKind::kHttps},
+                  {"http2", HealthCheckKind::kHttp2},
+                  {"grpc", HealthCheckKind::kGrpc},
+                  {"udp", HealthCheckKind::kUdp},
+                  {"icmp", HealthCheckKind::kIcmp},
+                  {"external", HealthCheckKind::kExternal}});
+  section.choice("via", check.via,
+                 {{"direct", HealthCheckVia::kDirect}, {"tunnel", HealthCheckVia::kTunnel}});
+  uint16_t port = 0;
+  if (section.number("port", port)) check.port = port;
+  read_milliseconds(section, "interval", check.interval);
+  read_milliseconds(section, "fast_interval", check.fast_interval);
+  read_milliseconds(section, "timeout", check.timeout);
+  section.number("rise", check.rise);
+  section.number("fall", check.fall);
+  section.value("path", check.path, [](const std::string& text) -> Result<std::string> {
+    const bool fits = text.starts_with('/') && text.find_first_of(" \r\n") == std::string::npos;
+    return fits ? Result<std::string>(text) : fail("");
+  });
+  section.value("host", check.host, [](const std::string& text) -> Result<std::string> {
+    const bool fits = !text.empty() && text.find_first_of(" /\r\n") == std::string::npos;
+    return fits ? Result<std::string>(text) : fail("");
+  });
+  read_statuses(section, check.expected_status);
+  section.value("body", check.expected_body, any_text);
+  section.flag("verify_certificate", check.verify_certificate);
+  section.value("grpc_service", check.grpc_service, any_text);
+  section.value("udp_payload", check.udp_payload, any_text);
+  section.value("udp_expected", check.udp_expected, any_text);
+  if (const auto command = section.scalars("command")) {
+    for (const YamlNode* word : *command) check.command.push_back(word->text);
+    if (command->empty() || !command->front()->text.starts_with('/'))
+      section.refuse(*section.find("command"), "command");
+  }
+  if (check.kind == HealthCheckKind::kExternal && section.find("command") == nullptr) {
+    section.report(*section.node(), "command", "found nothing; accepted: a list of texts, for kind external");
+  }
+  section.flag("passive", check.passive);
+}
+
+void read_pool_policy(const ConfigSection& section, PoolPolicy& policy) {
+  section.number("min_healthy", policy.min_healthy);
+  section.choice("too_few", policy.too_few,
+                 {{"withdraw", TooFewHealthy::kWithdraw}, {"fail_open", TooFewHealthy::kFailOpen}});
+  section.number("panic_percent", policy.panic_percent);
+  section.number("flap_limit", policy.flap_limit);
+  read_seconds(section, "flap_window", "pools[].flap_window", policy.flap_window);
+  read_seconds(section, "flap_hold", "pools[].flap_hold", policy.flap_hold);
 }
 
 void read_vip(const ConfigSection& section, ConfigDraft& draft) {
@@ -246,9 +369,8 @@ void read_vip(const ConfigSection& section, ConfigDraft& draft) {
       section.choice("protocol", vip.protocol, {{"tcp", Protocol::kTcp}, {"udp", Protocol::kUdp}});
   const YamlNode* port = section.value("port", vip.ports, parse_port_range);
   const YamlNode* pool = section.value("pool", vip.pool, parse_name);
-  section.value("idle_timeout", vip.idle_timeout, [](const std::string& text) {
-    return parse_duration(text, *find_config_field("vips[].idle_timeout"));
-  });
+  read_seconds(section, "idle_timeout", "vips[].idle_timeout", vip.idle_timeout);
+  section.flag("announce", vip.announce);
   draft.vips.push_back({section, name, address, protocol, port, pool});
 }
 
@@ -261,6 +383,8 @@ ConfigDraft::BackendPlaces read_backend(const ConfigSection& section, Backend& b
       "state", backend.state,
       {{"active", BackendState::kActive}, {"drain", BackendState::kDrain}, {"down", BackendState::kDown}});
 
+  uint16_t health_port = 0;
+  if (section.number("health_port", health_port)) backend.health_port = health_port;
   const ConfigSection next_hop = section.section("next_hop");
   StaticNextHop hop;
   const YamlNode* port = next_hop.value("port", hop.port, parse_name);
@@ -281,6 +405,8 @@ void read_pool(const ConfigSection& section, ConfigDraft& draft) {
   ConfigDraft::PoolPlaces places{section, nullptr, nullptr, {}};
   places.name = section.value("name", pool.name, parse_name);
   places.maglev_size = section.value("maglev_size", pool.maglev_size, parse_maglev_size);
+  read_pool_policy(section, pool.policy);
+  read_health(section.section("health"), pool.health);
   for (const ConfigSection& backend : section.sections("backends")) {
     places.backends.push_back(read_backend(backend, pool.backends.emplace_back()));
   }
@@ -295,6 +421,8 @@ bool is_empty_list(const YamlNode& node) {
 ConfigDraft read_config(const ConfigSection& root) {
   ConfigDraft draft{{}, root, {}, {}, {}};
   read_node(root.section("node"), draft.config);
+  read_announce(root.section("announce"), draft.config);
+  read_metrics(root.section("metrics"), draft.config);
   read_dpdk(root.section("dpdk"), draft.config.dpdk);
   for (const ConfigSection& port : root.sections("ports")) read_port(port, draft);
   if (const YamlNode* ports = root.find("ports"); ports && is_empty_list(*ports))
@@ -327,18 +455,21 @@ Result<std::string> read_file(const std::string& path) {
   return text;
 }
 
-Result<Config> parse_config_or_throw(std::string_view yaml, std::string_view filename) {
-  const auto tree = parse_yaml(yaml);
+Result<YamlNode> parse_tree(std::string_view yaml, std::string_view filename) {
+  auto tree = parse_yaml(yaml);
+  if (tree) return *std::move(tree);
   ConfigProblems problems;
-  if (!tree) {
-    problems.add(tree.error().place, tree.error().message);
-    return fail(problems.render(filename));
-  }
-  if (tree->kind == YamlNode::Kind::kNull) {
+  problems.add(tree.error().place, tree.error().message);
+  return fail(problems.render(filename));
+}
+
+Result<Config> read_tree(const YamlNode& tree, std::string_view filename) {
+  ConfigProblems problems;
+  if (tree.kind == YamlNode::Kind::kNull) {
     problems.add({}, "the file holds nothing; accepted: at least the maps node and ports");
     return fail(problems.render(filename));
   }
-  ConfigDraft draft = read_config(ConfigSection(problems, &*tree, "", ""));
+  ConfigDraft draft = read_config(ConfigSection(problems, &tree, "", ""));
   check_config(draft);
   if (!problems.empty()) return fail(problems.render(filename));
   return std::move(draft.config);
@@ -348,16 +479,36 @@ Result<Config> parse_config_or_throw(std::string_view yaml, std::string_view fil
 
 Result<Config> parse_config(std::string_view yaml, std::string_view filename) {
   try {
-    return parse_config_or_throw(yaml, filename);
+    const auto tree = parse_tree(yaml, filename);
+    return tree ? read_tree(*tree, filename) : tl::unexpected(tree.error());
   } catch (const std::exception& error) {
     return fail(fmt::format("{}: cannot be read: {}", filename, error.what()));
   }
 }
 
-Result<Config> load_config(const std::string& path) {
-  auto text = read_file(path);
+Result<YamlNode> load_config_tree(const std::string& path) {
+  const auto text = read_file(path);
   if (!text) return tl::unexpected(text.error());
-  auto config = parse_config(*text, path);
+  try {
+    return parse_tree(*text, path);
+  } catch (const std::exception& error) {
+    return fail(fmt::format("{}: cannot be read: {}", path, error.what()));
+  }
+}
+
+Result<Config> load_config(const std::string& path) {
+  const auto tree = load_config_tree(path);
+  return tree ? config_of(*tree, path) : tl::unexpected(tree.error());
+}
+
+Result<Config> config_of(const YamlNode& tree, std::string_view filename) {
+  auto config = [&]() -> Result<Config> {
+    try {
+      return read_tree(tree, filename);
+    } catch (const std::exception& error) {
+      return fail(fmt::format("{}: cannot be read: {}", filename, error.what()));
+    }
+  }();
   if (config && config->node.name.empty()) {
     std::array<char, 256> host{};
     if (gethostname(host.data(), host.size() - 1) == 0) config->node.name = host.data();

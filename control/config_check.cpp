@@ -15,22 +15,22 @@ namespace sluice {
 
 namespace {
 
-/// Remembers the line of each value; reports one that comes again.
+/// Remembers the place of each value; reports one that comes again.
 template <typename Value>
 class Unique {
  public:
   /// `what` is the second part of "found 'X', which ...".
   void check(const Value& value, const ConfigSection& section, const YamlNode& at, std::string_view key,
              std::string_view what, std::string_view accepted) {
-    const auto [first, is_new] = lines_.emplace(value, at.place.line);
+    const auto [first, is_new] = places_.emplace(value, at.place);
     if (is_new) return;
     section.report(
         at, key,
-        fmt::format("found {}, {} in line {}; accepted: {}", found_text(at), what, first->second, accepted));
+        fmt::format("found {}, {}{}; accepted: {}", found_text(at), what, in_line(first->second), accepted));
   }
 
  private:
-  std::unordered_map<Value, int> lines_;
+  std::unordered_map<Value, YamlPlace> places_;
 };
 
 /// "web, mail", cut to a readable number.
@@ -200,10 +200,11 @@ void check_vip_overlaps(const ConfigDraft& draft) {
       const size_t earlier = std::min(i, widest);
       draft.vips[later].section.report(
           *draft.vips[later].port, "port",
-          fmt::format("found {}, which overlaps ports {} of vips[{}] in line {} on {} {}; accepted: ports "
+          fmt::format("found {}, which overlaps ports {} of {}{} on {} {}; accepted: ports "
                       "of one VIP only",
-                      found_text(*draft.vips[later].port), ports_text(vips[earlier].ports), earlier,
-                      draft.vips[earlier].port->place.line, vips[later].address.to_string(),
+                      found_text(*draft.vips[later].port), ports_text(vips[earlier].ports),
+                      draft.vips[earlier].section.path(), in_line(draft.vips[earlier].port->place),
+                      vips[later].address.to_string(),
                       vips[later].protocol == Protocol::kTcp ? "tcp" : "udp"));
     }
     if (vips[i].ports.last > vips[widest].ports.last) widest = i;

@@ -17,13 +17,18 @@ std::string ConfigProblems::render(std::string_view filename) const {
   std::string text;
   for (size_t i = 0; i < std::min(sorted.size(), kMaxLines); ++i) {
     if (i > 0) text += '\n';
-    text += fmt::format("{}:{}:{}: {}", filename, sorted[i].place.line, sorted[i].place.column,
-                        sorted[i].message);
+    const auto& [place, message] = sorted[i];
+    text +=
+        place.line > 0 ? fmt::format("{}:{}:{}: {}", filename, place.line, place.column, message) : message;
   }
   if (sorted.size() > kMaxLines) {
     text += fmt::format("\n{}: and {} more errors", filename, sorted.size() - kMaxLines);
   }
   return text;
+}
+
+std::string in_line(YamlPlace place) {
+  return place.line > 0 ? fmt::format(" in line {}", place.line) : "";
 }
 
 std::string found_text(const YamlNode& node) {
@@ -73,7 +78,8 @@ void ConfigSection::check_keys() const {
     const auto [first, is_new] = seen.emplace(entry.key.text, entry.key.place);
     if (!is_new) {
       report(entry.key, entry.key.text,
-             fmt::format("found twice, first in line {}; accepted: once", first->second.line));
+             fmt::format("found twice, first{}; accepted: once",
+                         first->second.line > 0 ? in_line(first->second) : " just before"));
     }
   }
   for (const ConfigField* field : config_fields_of(schema_)) {
@@ -112,8 +118,14 @@ std::vector<ConfigSection> ConfigSection::sections(std::string_view key) const {
   }
   result.reserve(list->items.size());
   for (size_t i = 0; i < list->items.size(); ++i) {
-    result.emplace_back(*problems_, &list->items[i], fmt::format("{}[{}]", path_to(key), i),
-                        schema_of(key) + "[]");
+    // People find an item of a file by its place, and one of an API's edit by its name.
+    const YamlNode& item = list->items[i];
+    const YamlNode* name = item.place.line == 0 ? item.find("name") : nullptr;
+    const bool by_name = name != nullptr && name->kind == YamlNode::Kind::kScalar && name->text.size() <= 63;
+    result.emplace_back(
+        *problems_, &item,
+        by_name ? fmt::format("{}[{}]", path_to(key), name->text) : fmt::format("{}[{}]", path_to(key), i),
+        schema_of(key) + "[]");
   }
   return result;
 }

@@ -24,7 +24,7 @@ class ConfigProblems {
   void add(YamlPlace place, std::string text) { problems_.push_back({place, std::move(text)}); }
   bool empty() const { return problems_.empty(); }
   /// One line each, "file:line:column: text", in the order of the file; after kMaxLines the number of those
-  /// not shown.
+  /// not shown. What stands in line 0 came from no file: its text alone.
   std::string render(std::string_view filename) const;
 
   static constexpr size_t kMaxLines = 100;
@@ -32,6 +32,9 @@ class ConfigProblems {
  private:
   std::vector<YamlError> problems_;
 };
+
+/// " in line 3", or "" for what came from no file.
+std::string in_line(YamlPlace place);
 
 /// "'text'", "a list", "a map" or "nothing", as an error message says what was found. Long texts are cut.
 std::string found_text(const YamlNode& node);

@@ -20,7 +20,24 @@ std::string changed_at_start_only(const Config& now, const Config& wanted) {
   if (now.workers != wanted.workers) return "workers";
   if (now.dpdk != wanted.dpdk) return "dpdk";
   if (now.node.run_dir != wanted.node.run_dir) return "node.run_dir";
+  if (now.announce != wanted.announce) return "announce";
+  if (now.metrics != wanted.metrics) return "metrics";
   return "";
+}
+
+void log_announcement_changes(const std::vector<Announcement>& before, const std::vector<Announcement>& now) {
+  const auto was_announced = [&](const Announcement& one) {
+    return std::any_of(before.begin(), before.end(),
+                       [&](const Announcement& old) { return old.address == one.address && old.announced; });
+  };
+  for (const Announcement& one : now) {
+    if (one.announced == was_announced(one)) continue;
+    if (one.announced) {
+      spdlog::info("event=vip_announced address={}", one.address.to_string());
+    } else {
+      spdlog::warn("event=vip_withdrawn address={} reason=\"{}\"", one.address.to_string(), one.reason);
+    }
+  }
 }
 
 }  // namespace
@@ -41,6 +58,12 @@ Result<void> Node::open() {
   engine_ = std::move(*engine);
   // What the drivers say from here on is about traffic.
   l4::pass_dpdk_log([](std::string_view line) { spdlog::error("event=driver_error message=\"{}\"", line); });
+
+  if (config_.announce) {
+    auto announcer = Announcer::open(config_.announce->device);
+    if (!announcer) return tl::unexpected(announcer.error());
+    announcer_.emplace(std::move(*announcer));
+  }
 
   std::vector<std::string> interfaces;
   for (const l4::PortSettings& port : config_.ports) {
@@ -78,14 +101,59 @@ Result<void> Node::publish(const Services& services) {
     const auto way = egress_of(backend);
     return way ? std::optional(*way) : std::nullopt;
   };
-  auto table = ForwardingTable::build(services, egress, ids_, engine_->table());
+  std::vector<PoolHealth> pools;
+  for (const Pool& pool : services.pools) {
+    pools.push_back(assess_pool(pool, std::vector<bool>(pool.backends.size(), true)));
+  }
+  const Services effective = with_effective_states(services, pools);
+  auto table = ForwardingTable::build(effective, egress, ids_, engine_->table());
   if (!table) return tl::unexpected(table.error());
   const ForwardingTable* built = table->get();
   ++generation_;
   auto published = engine_->publish(std::move(*table), services.vips);
   // The older table is gone, so nobody uses the numbers that only it had.
   built->release_ids(ids_);
+  announce(services, pools);
+  pool_health_ = std::move(pools);
   return published;
+}
+
+void Node::announce(const Services& services, const std::vector<PoolHealth>& pools) {
+  auto planned = plan_announcements(services, pools, draining_);
+  if (!announcer_) {
+    for (Announcement& one : planned) {
+      one.announced = false;
+      one.reason = "the config has no 'announce'";
+    }
+  }
+  std::vector<Prefix> addresses;
+  for (const Announcement& one : planned) {
+    if (one.announced) addresses.push_back(one.address);
+  }
+  if (announcer_) {
+    if (auto done = announcer_->announce(addresses); !done) {
+      spdlog::error("event=announce_failed error=\"{}\"", done.error().message);
+      for (Announcement& one : planned) {
+        const auto& there = announcer_->announced();
+        if (!one.announced || std::binary_search(there.begin(), there.end(), one.address)) continue;
+        one.announced = false;
+        one.reason = done.error().message;
+      }
+    }
+  }
+  log_announcement_changes(announcements_, planned);
+  announcements_ = std::move(planned);
+}
+
+Result<void> Node::drain(bool draining) {
+  draining_ = draining;
+  spdlog::info("event=node_{}", draining ? "drain" : "undrain");
+  announce(config_.services, pool_health_);
+  return {};
+}
+
+void Node::withdraw() {
+  if (announcer_) (void)announcer_->announce({});
 }
 
 void Node::track_next_hops(const Services& services) {

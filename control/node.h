@@ -12,10 +12,13 @@
 #include <optional>
 #include <string>
 
+#include "control/announcer.h"
 #include "control/config.h"
 #include "control/next_hops.h"
 #include "dataplane/l4/engine.h"
+#include "lb/announcement.h"
 #include "lb/forwarding_table.h"
+#include "lb/pool_health.h"
 #include "lb/result.h"
 
 namespace sluice::control {
@@ -34,6 +37,12 @@ class Node {
   /// a restart can (ports, workers, dpdk, node).
   Result<void> apply(Config config);
 
+  /// Withdraws all VIPs, or announces again what can be served; traffic that still comes is forwarded.
+  Result<void> drain(bool draining);
+  bool draining() const { return draining_; }
+
+  /// Withdraws all VIPs. How long packets may still come, routers being slow, the caller must know.
+  void withdraw();
   /// Empties the queues and stops the workers.
   void stop();
 
@@ -45,6 +54,11 @@ class Node {
   uint64_t generation() const { return generation_; }
   std::chrono::system_clock::time_point started() const { return started_; }
 
+  /// One per pool of config().services.
+  const std::vector<PoolHealth>& pool_health() const { return pool_health_; }
+  /// One per VIP address; all without announcement when the config has no `announce`.
+  const std::vector<Announcement>& announcements() const { return announcements_; }
+
   /// How frames leave for a backend now, or in words why they do not.
   Result<Egress> egress_of(const Backend& backend) const;
 
@@ -53,6 +67,7 @@ class Node {
   Result<void> open();
   /// Builds a table of `services`, publishes it and makes them the current ones.
   Result<void> publish(const Services& services);
+  void announce(const Services& services, const std::vector<PoolHealth>& pools);
   void track_next_hops(const Services& services);
   void on_next_hop_change();
   std::optional<uint16_t> port_index(const std::string& name) const;
@@ -65,6 +80,10 @@ class Node {
   std::unique_ptr<NextHops> next_hops_;  ///< absent if no port has a kernel side
   ForwardingIds ids_;
   uint64_t generation_ = 0;
+  std::vector<PoolHealth> pool_health_;
+  std::optional<Announcer> announcer_;
+  std::vector<Announcement> announcements_;
+  bool draining_ = false;
 };
 
 }  // namespace sluice::control

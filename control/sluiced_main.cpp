@@ -6,6 +6,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/program_options.hpp>
 #include <csignal>
 #include <cstdio>
@@ -98,12 +99,25 @@ int run(const std::string& path) {
   serve_reports(**api, **node, config_error);
   spdlog::info("event=started version={} pid={} file={} socket={}", SLUICE_VERSION, getpid(), path, socket);
 
+  boost::asio::steady_timer withdrawal(io);
+  const auto stop_after_withdrawal = [&] {
+    (*node)->withdraw();
+    const auto& announce = (*node)->config().announce;
+    withdrawal.expires_after(announce ? announce->stop_delay : std::chrono::seconds(0));
+    withdrawal.async_wait([&](const auto& failed) {
+      if (!failed) io.stop();
+    });
+  };
   const std::function<void(const boost::system::error_code&, int)> on_signal = [&](const auto& failed,
                                                                                    int signal) {
     if (failed) return;
     if (signal != SIGHUP) {
       spdlog::info("event=stopping signal={}", signal);
-      io.stop();
+      stop_after_withdrawal();
+      // A second signal does not wait.
+      signals.async_wait([&](const auto& again, int) {
+        if (!again) io.stop();
+      });
       return;
     }
     config_error = reload(**node);

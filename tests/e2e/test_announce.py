@@ -1,0 +1,137 @@
+"""VIPs announced to a router: real BIRD on both ends, ECMP over two nodes."""
+
+import json
+import signal
+
+import pytest
+
+import netns
+from bgp import next_hops, start_bird
+from netns import wait_for
+from topology import VIP4, VIP6, Site
+
+pytestmark = pytest.mark.filterwarnings("error")
+BOTH = {"lb1", "lb2"}
+
+
+def configure(site, node, replace=()):
+    """The site's config for a node, with `announce`, and texts replaced."""
+    text = site.config(node, site.backends) + "announce:\n  stop_delay: 0s\n"
+    for old, new in replace:
+        assert old in text
+        text = text.replace(old, new)
+    node.config_path.write_text(text)
+
+
+def reload(site, node, replace=()):
+    before = node.status()["generation"]
+    configure(site, node, replace)
+    node.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: node.status()["generation"] != before, 10, f"{node.name} to take the new config")
+
+
+@pytest.fixture(scope="module")
+def bgp_site(build):
+    with netns.Network() as network:
+        site = Site(network, build, nodes=2, backends=2)
+        for backend in site.backends:
+            backend.start_nginx()
+            backend.attach()
+        for node in site.nodes:
+            configure(site, node)
+            node.start()
+        site.birds = start_bird(site)
+        yield site
+
+
+@pytest.fixture
+def site(bgp_site):
+    """Both nodes run and are announced."""
+    for node in bgp_site.nodes:
+        if node.process.exit_status() is not None:
+            configure(bgp_site, node)
+            node.start()
+        else:
+            reload(bgp_site, node)
+    wait_hops(bgp_site, BOTH)
+    return bgp_site
+
+
+def wait_hops(site, nodes):
+    for vip in (VIP4, VIP6):
+        wait_for(lambda vip=vip: next_hops(site, vip) == nodes, 20, f"the router to send {vip} to {sorted(nodes)}")
+
+
+def test_both_nodes_are_announced_and_share_the_flows(site):
+    before = [sum(vip["packets"] for vip in node.stats()["vips"]) for node in site.nodes]
+    assert sum(site.spread(VIP4, 100).values()) == 100
+    assert sum(site.spread(VIP6, 100).values()) == 100
+    after = [sum(vip["packets"] for vip in node.stats()["vips"]) for node in site.nodes]
+    assert all(now > then for now, then in zip(after, before)), "ECMP uses both nodes"
+
+
+def test_nothing_but_vips_is_exported(site):
+    for session in ("lb1_4", "lb1_6", "lb2_4", "lb2_6"):
+        routes = site.birds["router"].ctl("show", "route", "protocol", session)
+        lines = [line for line in routes.splitlines() if "/" in line.split(" ")[0]]
+        assert lines and all(line.startswith((f"{VIP4}/32", f"{VIP6}/128")) for line in lines), routes
+
+
+def test_kill_9_withdraws_at_once_and_new_connections_succeed(site):
+    site.nodes[0].kill()
+    # Far below the hold time of 9 s: the kernel took the device away, and BIRD told the router.
+    for vip in (VIP4, VIP6):
+        wait_for(lambda vip=vip: next_hops(site, vip) == {"lb2"}, 3, f"{vip} to be withdrawn")
+    assert sum(site.spread(VIP4, 200).values()) == 200
+    assert sum(site.spread(VIP6, 200).values()) == 200
+
+
+def test_sigterm_withdraws(site):
+    assert site.nodes[1].stop() == 0
+    wait_hops(site, {"lb1"})
+    assert sum(site.spread(VIP4, 100).values()) == 100
+
+
+def test_a_pool_without_usable_backends_withdraws_its_vip_only(site):
+    # web4 carries VIP4 port 80: an address is announced only while all its VIPs can serve.
+    down = [("address: \"10.2.1.2\", weight: 100 }", "address: \"10.2.1.2\", state: down }"),
+            ("address: \"10.2.2.2\", weight: 100 }", "address: \"10.2.2.2\", state: down }")]
+    reload(site, site.nodes[0], down)
+    wait_for(lambda: next_hops(site, VIP4) == {"lb2"}, 10, "VIP4 to be withdrawn by lb1")
+    assert "vip_withdrawn" in site.nodes[0].process.output()
+    reload(site, site.nodes[0])
+    wait_hops(site, BOTH)
+
+
+def test_announce_false_keeps_an_address_quiet(site):
+    quiet = [("protocol: tcp, port: 80, pool: web6 }", "protocol: tcp, port: 80, pool: web6, announce: false }"),
+             ("port: 8080, pool: web4 }", "port: 8080, pool: web4, announce: false }"),
+             ("protocol: tcp, port: 5201, pool: one6 }", "protocol: tcp, port: 5201, pool: one6, announce: false }"),
+             ("protocol: udp, port: 5201, pool: one6 }", "protocol: udp, port: 5201, pool: one6, announce: false }")]
+    reload(site, site.nodes[0], quiet)
+    wait_for(lambda: next_hops(site, VIP6) == {"lb2"}, 10, "VIP6 to be withdrawn by lb1")
+    assert next_hops(site, VIP4) == BOTH
+
+
+def test_the_device_goes_with_the_process(site):
+    node = site.nodes[0]
+    links = {link["ifname"] for link in json.loads(node.namespace.ip("-j", "link", "show"))}
+    assert "sluice-vips" in links
+    node.kill()
+    wait_for(lambda: "sluice-vips" not in {link["ifname"] for link in json.loads(node.namespace.ip("-j", "link"))}, 3,
+             "the device to go")
+
+
+def test_a_second_sluiced_with_the_same_device_is_refused(site, build):
+    node = site.nodes[0]
+    other = node.config_path.with_name("second.yaml")
+    run_dir = node.run_dir / "second"
+    run_dir.mkdir(exist_ok=True)
+    text = node.config_path.read_text().replace(f"run_dir: {node.run_dir}", f"run_dir: {run_dir}")
+    # Another device for packets, so that the announcement device is what they meet over.
+    other.write_text(text.replace("af_xdp: eth0", f"vdev: \"net_null0\"").replace(
+        "weight: 100 }", "next_hop: { port: wan, mac: \"02:00:00:00:00:01\" } }"))
+    done = node.namespace.run([site.program("sluiced"), "--config", other], check=False, timeout_s=30)
+    assert done.returncode == 1
+    assert "announce.device" in done.stderr
+    assert node.process.exit_status() is None
