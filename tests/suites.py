@@ -55,7 +55,9 @@ class BuildType:
 
 RELEASE = BuildType("build", ["--buildtype=release"])
 SANITIZER = BuildType("build-asan",
-                      ["--buildtype=debugoptimized", "-Db_sanitize=address,undefined", "-Db_lundef=false"],
+                      # Line tables are enough for a stack trace, and -O1 halves the time to build.
+                      ["--buildtype=plain", "-Doptimization=1", "-Dcpp_args=-g1", "-Db_sanitize=address,undefined",
+                       "-Db_lundef=false"],
                       test_env=SANITIZER_ENV)
 FUZZ = BuildType("build-fuzz",
                  ["--buildtype=debugoptimized", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dfuzz=true"],
