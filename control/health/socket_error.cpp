@@ -1,0 +1,45 @@
+#include "control/health/socket_error.h"
+
+#include <fmt/format.h>
+
+#include <boost/asio/error.hpp>
+#include <cerrno>
+
+namespace sluice::control {
+
+namespace {
+
+bool is_own_fault(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+         error == EADDRNOTAVAIL || error == EAGAIN || error == EADDRINUSE;
+}
+
+std::string words(const boost::system::error_code& error) {
+  if (error == boost::asio::error::eof) return "connection closed";
+  switch (error.value()) {
+    case ECONNREFUSED:
+      return "connection refused";
+    case ECONNRESET:
+    case EPIPE:
+      return "connection reset";
+    case EHOSTUNREACH:
+      return "host unreachable: no route, or no answer to ARP or neighbour discovery";
+    case ENETUNREACH:
+      return "network unreachable: no route";
+    case ETIMEDOUT:
+      return "connection timed out";
+    default:
+      return printable(error.message());
+  }
+}
+
+}  // namespace
+
+CheckResult socket_failure(const boost::system::error_code& error, std::string_view when) {
+  if (error.category() == boost::system::system_category() && is_own_fault(error.value())) {
+    return CheckResult::not_run(fmt::format("check not run: {}", error.message()));
+  }
+  return CheckResult::bad(when.empty() ? words(error) : fmt::format("{} {}", words(error), when));
+}
+
+}  // namespace sluice::control
