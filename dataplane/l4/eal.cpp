@@ -5,13 +5,13 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <utility>
 
+#include "dataplane/l4/capabilities.h"
 #include "dataplane/l4/dpdk_log.h"
 
 namespace sluice::l4 {
@@ -116,12 +116,8 @@ Result<void> start_eal(const std::vector<std::string>& arguments) {
   for (std::string& argument : kept) kept_argv.push_back(argument.data());
   if (rte_eal_init(static_cast<int>(kept_argv.size()), kept_argv.data()) < 0) {
     const int error = rte_errno;
-    const std::string permission =
-        geteuid() != 0 ? "; sluiced must be started as root (or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, "
-                         "CAP_IPC_LOCK)"
-                       : "";
     return fail(fmt::format("DPDK did not start: {} (arguments: {}){}{}", rte_strerror(error),
-                            fmt::join(arguments, " "), dpdk_said(), permission));
+                            fmt::join(arguments, " "), dpdk_said(), missing_capabilities()));
   }
   return {};
 }

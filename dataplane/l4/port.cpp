@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "dataplane/l4/af_xdp_sockets.h"
+#include "dataplane/l4/capabilities.h"
 #include "dataplane/l4/dpdk_log.h"
 
 namespace sluice::l4 {
@@ -64,7 +65,8 @@ Result<void> Port::open_af_xdp(uint16_t index, uint16_t queues, uint32_t workers
                                            interface, queue, steering.path()));
     if (!device) return tl::unexpected(device.error());
     if (auto started = start(*device, 1, 1, pool); !started) {
-      return fail(fmt::format("AF_XDP on queue {} of '{}': {}", queue, interface, started.error().message));
+      return fail(fmt::format("AF_XDP on queue {} of '{}': {}{}", queue, interface, started.error().message,
+                              missing_capabilities()));
     }
     const std::vector<int> after = af_xdp_sockets();
     std::vector<int> sockets;

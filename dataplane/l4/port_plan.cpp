@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "dataplane/bpf/steering.h"
+#include "dataplane/l4/capabilities.h"
 #include "dataplane/l4/kernel_interface.h"
 
 namespace sluice::l4 {
@@ -21,11 +22,10 @@ namespace {
 Result<void> check_af_xdp_permission() {
   const int socket = ::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
   if (socket < 0) {
-    return fail(fmt::format("no AF_XDP socket: {}; {}", std::strerror(errno),
-                            errno == EPERM
-                                ? "start sluiced as root, or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, "
-                                  "CAP_SYS_ADMIN and CAP_IPC_LOCK"
-                                : "the kernel must be built with CONFIG_XDP_SOCKETS"));
+    const bool denied = errno == EPERM;
+    return fail(
+        fmt::format("no AF_XDP socket: {}{}", std::strerror(errno),
+                    denied ? missing_capabilities() : "; the kernel must be built with CONFIG_XDP_SOCKETS"));
   }
   close(socket);
   return {};
@@ -47,8 +47,7 @@ Result<PortPlan> plan_af_xdp(const PortSettings& settings, uint32_t workers) {
   if (settings.queues != 0 && settings.queues != present) {
     return fail(fmt::format(
         "interface '{}' has {} receive queue(s), and 'queues: {}' is set: each one must be served, or its "
-        "packets "
-        "are not balanced; leave 'queues' out, or 'ethtool -L {} combined {}' (veth: rx {} tx {})",
+        "packets are not balanced; leave 'queues' out, or 'ethtool -L {} combined {}' (veth: rx {} tx {})",
         name, present, settings.queues, name, settings.queues, settings.queues, settings.queues));
   }
   if (present < workers) {

@@ -51,9 +51,10 @@ class OneLink:
         return self.node.run([*prefix, program or self.build / "control" / "sluiced", "--config",
                               path or self.config_path], check=False, timeout_s=30)
 
-    def start(self):
+    def start(self, *, prefix=(), program=None):
         """Starts sluiced and waits until it knows the way to the backend."""
-        self.process = self.node.popen([self.build / "control" / "sluiced", "--config", self.config_path])
+        self.process = self.node.popen([*prefix, program or self.build / "control" / "sluiced", "--config",
+                                        self.config_path])
         wait_for(self._is_ready, 30, "sluiced to be ready")
 
     def _is_ready(self):

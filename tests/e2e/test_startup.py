@@ -146,18 +146,44 @@ def test_a_run_dir_that_its_user_may_not_write(one_link):
     refused(one_link, str(one_link.run_dir), "ermission denied", **as_nobody(one_link))
 
 
+NEEDED = ["net_admin", "net_raw", "ipc_lock", "sys_admin"]
+
+
 def test_no_permission_for_af_xdp(one_link):
+    with_run_dir_of_nobody(one_link)
+    refused(one_link, "AF_XDP", "not permitted", "root", *(f"CAP_{name.upper()}" for name in NEEDED),
+            **as_nobody(one_link))
+
+
+@pytest.mark.parametrize("missing", NEEDED)
+def test_a_missing_capability_is_named(one_link, missing):
+    with_run_dir_of_nobody(one_link)
+    refused(one_link, "port 'wan'", f"lacks CAP_{missing.upper()}:",
+            **as_nobody(one_link, [name for name in NEEDED if name != missing]))
+
+
+def test_four_capabilities_are_enough(one_link):
+    with_run_dir_of_nobody(one_link)
+    one_link.start(**as_nobody(one_link, NEEDED))
+    assert one_link.probe() == 20
+    assert one_link.process.stop() == 0
+    assert one_link.traces() == []
+
+
+def with_run_dir_of_nobody(one_link):
     one_link.run_dir.mkdir()
     shutil.chown(one_link.run_dir, 65534)
-    one_link.write(dpdk={"huge_pages": False})
-    refused(one_link, "AF_XDP", "not permitted", "root", "CAP_NET_RAW", **as_nobody(one_link))
+    one_link.write()
 
 
-def as_nobody(one_link):
+def as_nobody(one_link, capabilities=()):
     # A copy that `nobody` may run wherever the tree lies.
     program = one_link.directory / "sluiced"
     shutil.copy(one_link.build / "control" / "sluiced", program)
-    return {"program": program, "prefix": ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]}
+    names = ",".join(f"+{name}" for name in capabilities)
+    keep = ["--inh-caps", names, "--ambient-caps", names] if names else []
+    return {"program": program,
+            "prefix": ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *keep, "--"]}
 
 
 def test_a_second_sluiced_on_the_interface(one_link):
