@@ -134,6 +134,9 @@ struct Burst {
       return drop(mbuf, cut ? DropReason::kMultiSegment : packet.reason);
     }
     if (is_echo_request(frame, packet)) {
+      if (mbuf->nb_segs > 1 && !pipeline.ports_[in_port].multi_segment) {
+        return drop(mbuf, DropReason::kMultiSegment);
+      }
       make_echo_reply(rte_pktmbuf_mtod(mbuf, uint8_t*), packet);
       mbuf->ol_flags = 0;
       pipeline.counters_.echo_replies.add(1);

@@ -124,6 +124,15 @@ TEST(Echo, GoesBackByThePortItCameFrom) {
   EXPECT_EQ(rig.run(ask, 1).port, 1);
 }
 
+TEST(Echo, InSegmentsIsAnsweredWhereThePortTakesThem) {
+  const Bytes ask = ethernet(
+      {}, ipv4({.source = kClient4, .destination = kVip4, .protocol = 1}, icmpv4(8, 0, 1, payload(1000))));
+  Rig plain(services());
+  EXPECT_EQ(plain.run_mbuf(make_mbuf(ask, 500)).dropped, DropReason::kMultiSegment);
+  Rig able(services(), {{.hardware_ipv4_checksum = false, .multi_segment = true}, {}});
+  EXPECT_EQ(able.run_mbuf(make_mbuf(ask, 500)).frame.size(), ask.size());
+}
+
 TEST(TooBig, TellsTheClientWhatFits) {
   Rig rig(services());
   const Bytes big4 = tcp_packet(ports4(80), kAck, payload(1437));  // 1477 + 24 > 1500
