@@ -24,7 +24,7 @@ JOBS = os.cpu_count() or 1
 HUGE_PAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
 HUGE_PAGES_NEEDED = 256
 
-FUZZ_SECONDS = 30
+FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
 PROGRAM_TIMEOUT_S = 900
 PYTEST_TIMEOUT_S = 1800
 
