@@ -1,0 +1,114 @@
+#include "lb/health_state.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+
+namespace sluice {
+namespace {
+
+using std::chrono::seconds;
+
+/// Runs checks, one a second, given as '+' and '-'; returns the states after each as 'H' and 'u'.
+class Sequence {
+ public:
+  explicit Sequence(bool trusted) : state(trusted) {}
+
+  std::string run(std::string_view results) {
+    std::string states;
+    for (const char result : results) {
+      now += seconds(1);
+      const bool before = state.healthy();
+      const bool changed = state.on_check(result == '+', now, check, policy);
+      EXPECT_EQ(changed, state.healthy() != before);
+      states += state.healthy() ? 'H' : 'u';
+    }
+    return states;
+  }
+
+  HealthState state;
+  HealthCheck check;  // rise 2, fall 3
+  PoolPolicy policy;
+  HealthTime now{};
+};
+
+TEST(HealthState, ANewBackendNeedsOneGoodCheckIfItIsTheFirst) {
+  Sequence untrusted(false);
+  EXPECT_FALSE(untrusted.state.healthy());
+  EXPECT_FALSE(untrusted.state.settled());
+  EXPECT_EQ(untrusted.run("+"), "H");
+  EXPECT_TRUE(untrusted.state.settled());
+}
+
+TEST(HealthState, AfterABadFirstCheckItNeedsRise) {
+  Sequence untrusted(false);
+  EXPECT_EQ(untrusted.run("-"), "u");
+  EXPECT_TRUE(untrusted.state.settled());
+  EXPECT_EQ(untrusted.run("++"), "uH");
+}
+
+TEST(HealthState, ATrustedBackendNeedsFallToFall) {
+  Sequence trusted(true);
+  EXPECT_TRUE(trusted.state.healthy());
+  EXPECT_TRUE(trusted.state.settled());
+  EXPECT_EQ(trusted.run("---"), "HHu");
+}
+
+TEST(HealthState, OnlyChecksInARowCount) {
+  Sequence trusted(true);
+  EXPECT_EQ(trusted.run("--+--+--"), "HHHHHHHH");
+  EXPECT_EQ(trusted.run("-"), "u");
+  EXPECT_EQ(trusted.run("+-+-"), "uuuu");
+  EXPECT_EQ(trusted.run("++"), "uH");
+}
+
+TEST(HealthState, IsInDoubtWhileChecksContradictIt) {
+  Sequence trusted(true);
+  trusted.run("+");
+  EXPECT_FALSE(trusted.state.in_doubt());
+  trusted.run("-");
+  EXPECT_TRUE(trusted.state.in_doubt());
+  trusted.run("--");
+  EXPECT_FALSE(trusted.state.in_doubt());
+  trusted.run("+");
+  EXPECT_TRUE(trusted.state.in_doubt());
+  trusted.run("-");
+  EXPECT_FALSE(trusted.state.in_doubt());
+}
+
+TEST(HealthState, HoldsWhatFlaps) {
+  Sequence flapping(true);
+  flapping.check.rise = 1;
+  flapping.check.fall = 1;
+  flapping.policy.flap_limit = 3;
+  flapping.policy.flap_window = seconds(60);
+  flapping.policy.flap_hold = seconds(5);
+  EXPECT_EQ(flapping.run("-+-+-"), "uHuHu");
+  EXPECT_EQ(flapping.state.held_until(), flapping.now + seconds(5));
+  EXPECT_EQ(flapping.run("++++"), "uuuu");
+  EXPECT_TRUE(flapping.state.in_doubt());
+  EXPECT_EQ(flapping.run("+"), "H");
+}
+
+TEST(HealthState, OldFallsAreForgotten) {
+  Sequence calm(true);
+  calm.check.rise = 1;
+  calm.check.fall = 1;
+  calm.policy.flap_limit = 2;
+  calm.policy.flap_window = seconds(60);
+  EXPECT_EQ(calm.run("-+"), "uH");
+  calm.now += seconds(60);
+  EXPECT_EQ(calm.run("-+"), "uH");
+  EXPECT_EQ(calm.run("-+"), "uu");
+}
+
+TEST(HealthState, WithoutALimitNothingIsHeld) {
+  Sequence flapping(true);
+  flapping.check.rise = 1;
+  flapping.check.fall = 1;
+  EXPECT_EQ(flapping.run("-+-+-+-+-+-+"), "uHuHuHuHuHuH");
+}
+
+}  // namespace
+}  // namespace sluice
