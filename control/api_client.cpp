@@ -92,7 +92,7 @@ std::string failure_text(const std::string& socket_path, const Call& call,
 
 Result<ApiAnswer> api_call(const std::string& socket_path, const std::string& method,
                            const std::string& target, const std::string& body,
-                           std::chrono::milliseconds timeout) {
+                           std::chrono::milliseconds timeout, const std::string& if_match) {
   try {
     http::request<http::string_body> request;
     request.method_string(method);
@@ -100,6 +100,7 @@ Result<ApiAnswer> api_call(const std::string& socket_path, const std::string& me
     request.set(http::field::host, "localhost");
     request.keep_alive(false);
     if (!body.empty()) request.set(http::field::content_type, "application/json");
+    if (!if_match.empty()) request.set(http::field::if_match, fmt::format("\"{}\"", if_match));
     request.body() = body;
     request.prepare_payload();
 
@@ -112,6 +113,16 @@ Result<ApiAnswer> api_call(const std::string& socket_path, const std::string& me
   } catch (const std::exception& error) {
     return fail(fmt::format("{}: {}", socket_path, error.what()));
   }
+}
+
+std::string api_segment(std::string_view text) {
+  std::string segment;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       std::string_view("-._~:").find(c) != std::string_view::npos;
+    segment += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return segment;
 }
 
 std::string api_error_text(const ApiAnswer& answer) {

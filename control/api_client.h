@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 
 #include "lb/result.h"
 
@@ -18,9 +19,15 @@ struct ApiAnswer {
 /// Sends `method` `target` with `body` to the control socket at `socket_path` and waits for the answer, at
 /// most `timeout` in all. An Error means that no answer came, and says in one line why and what to do; an
 /// answer of any status is a value.
+///
+/// `if_match`, if not empty, is the generation that the caller has seen: the server refuses to change
+/// another.
 Result<ApiAnswer> api_call(const std::string& socket_path, const std::string& method,
                            const std::string& target, const std::string& body,
-                           std::chrono::milliseconds timeout);
+                           std::chrono::milliseconds timeout, const std::string& if_match = {});
+
+/// `text` as one segment of a target: all but letters, digits and "-._~:" percent-encoded.
+std::string api_segment(std::string_view text);
 
 /// The words of an answer that is not ok: its "error" field, otherwise the status.
 std::string api_error_text(const ApiAnswer& answer);

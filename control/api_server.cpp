@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -33,6 +34,38 @@ ApiResponse api_error(unsigned status, const std::string& message) {
 
 namespace {
 
+int hexadecimal_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+/// RFC 3986, section 2.1; nullopt if a '%' is not followed by two digits.
+std::optional<std::string> percent_decoded(std::string_view text) {
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      decoded += text[i];
+      continue;
+    }
+    const int high = i + 2 <= text.size() - 1 ? hexadecimal_digit(text[i + 1]) : -1;
+    const int low = i + 2 <= text.size() - 1 ? hexadecimal_digit(text[i + 2]) : -1;
+    if (high < 0 || low < 0) return std::nullopt;
+    decoded += static_cast<char>(high * 16 + low);
+    i += 2;
+  }
+  return decoded;
+}
+
+/// "uid 0"; "" if the kernel does not say.
+std::string peer_of(int descriptor) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return "";
+  return fmt::format("uid {}", peer.uid);
+}
+
 class Session;
 
 /// What a session needs of its server.
@@ -49,8 +82,49 @@ std::string known_paths(const Shared& shared) {
   return text;
 }
 
-ApiResponse answer(const Shared& shared, const ApiRequest& request, std::string& allowed) {
-  const auto path = shared.routes.find(request.path);
+/// The parts between slashes; "/a/b" has "", "a" and "b".
+std::vector<std::string_view> segments_of(std::string_view path) {
+  std::vector<std::string_view> segments;
+  while (true) {
+    const auto slash = path.find('/');
+    segments.push_back(path.substr(0, slash));
+    if (slash == path.npos) return segments;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+/// What stands in the place of the {names}, still encoded; nullopt if the path is another one.
+std::optional<std::vector<std::string_view>> match(std::string_view pattern, std::string_view path) {
+  const auto wanted = segments_of(pattern);
+  const auto found = segments_of(path);
+  if (wanted.size() != found.size()) return std::nullopt;
+  std::vector<std::string_view> parameters;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (wanted[i].starts_with('{')) {
+      if (found[i].empty()) return std::nullopt;
+      parameters.push_back(found[i]);
+    } else if (wanted[i] != found[i]) {
+      return std::nullopt;
+    }
+  }
+  return parameters;
+}
+
+ApiResponse answer(const Shared& shared, ApiRequest& request, std::string& allowed) {
+  auto path = shared.routes.find(request.path);
+  for (auto i = shared.routes.begin(); path == shared.routes.end() && i != shared.routes.end(); ++i) {
+    const auto parameters = match(i->first, request.path);
+    if (!parameters) continue;
+    path = i;
+    for (const std::string_view encoded : *parameters) {
+      auto decoded = percent_decoded(encoded);
+      if (!decoded) {
+        return api_error(400,
+                         fmt::format("path: found '{}'; accepted: % with two hexadecimal digits", encoded));
+      }
+      request.parameters.push_back(*std::move(decoded));
+    }
+  }
   if (path == shared.routes.end()) {
     return api_error(404, fmt::format("no such path '{}'; known: {}", request.path, known_paths(shared)));
   }
@@ -113,9 +187,11 @@ class Session : public std::enable_shared_from_this<Session> {
     const auto message = parser_->release();
     const std::string_view target(message.target().data(), message.target().size());
     const auto question = target.find('?');
-    const ApiRequest request{std::string(message.method_string()), std::string(target.substr(0, question)),
-                             std::string(question == target.npos ? "" : target.substr(question + 1)),
-                             message.body()};
+    ApiRequest request{std::string(message.method_string()), std::string(target.substr(0, question)),
+                       std::string(question == target.npos ? "" : target.substr(question + 1)),
+                       message.body()};
+    request.if_match = std::string(message[http::field::if_match]);
+    request.peer = peer_of(stream_.socket().native_handle());
     std::string allowed;
     ApiResponse response = answer(*shared_, request, allowed);
     write(std::move(response), allowed, message.version(), message.keep_alive());
@@ -130,7 +206,8 @@ class Session : public std::enable_shared_from_this<Session> {
     response_.emplace();
     response_->version(version);
     response_->result(response.status);
-    response_->set(http::field::content_type, "application/json");
+    response_->set(http::field::content_type, response.content_type);
+    if (!response.etag.empty()) response_->set(http::field::etag, fmt::format("\"{}\"", response.etag));
     response_->set(http::field::cache_control, "no-store");
     if (!allowed.empty()) response_->set(http::field::allow, allowed);
     response_->keep_alive(keep_alive);
@@ -150,6 +227,18 @@ class Session : public std::enable_shared_from_this<Session> {
 };
 
 }  // namespace
+
+std::optional<std::string> ApiRequest::query_value(std::string_view key) const {
+  std::string_view rest = query;
+  while (!rest.empty()) {
+    const std::string_view pair = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
+    const auto equals = pair.find('=');
+    if (pair.substr(0, equals) != key) continue;
+    return percent_decoded(equals == pair.npos ? "" : pair.substr(equals + 1)).value_or("");
+  }
+  return std::nullopt;
+}
 
 class ApiServer::Core : public std::enable_shared_from_this<Core> {
  public:
@@ -173,6 +262,14 @@ class ApiServer::Core : public std::enable_shared_from_this<Core> {
 
   void route(const std::string& method, const std::string& path, ApiHandler handler) {
     shared_->routes[path][method] = std::move(handler);
+  }
+
+  std::vector<std::string> routes() const {
+    std::vector<std::string> all;
+    for (const auto& [path, methods] : shared_->routes) {
+      for (const auto& [method, handler] : methods) all.push_back(method + ' ' + path);
+    }
+    return all;
   }
 
   void stop() {
@@ -245,6 +342,10 @@ Result<std::unique_ptr<ApiServer>> ApiServer::open(asio::io_context& io, const s
 
 void ApiServer::route(const std::string& method, const std::string& path, ApiHandler handler) {
   core_->route(method, path, std::move(handler));
+}
+
+std::vector<std::string> ApiServer::routes() const {
+  return core_->routes();
 }
 
 void ApiServer::stop() {

@@ -9,7 +9,10 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "lb/result.h"
 
@@ -24,11 +27,20 @@ struct ApiRequest {
   std::string path;    ///< "/v1/stats"
   std::string query;   ///< what follows '?', undecoded
   std::string body;
+  std::vector<std::string>
+      parameters;        ///< what stands in the place of the route's {names}, decoded, in order
+  std::string if_match;  ///< the header's value; "" if there is none
+  std::string peer;      ///< who asks: "uid 1000"
+
+  /// The decoded value of `key` in the query, "" for "key" alone; nullopt if absent.
+  std::optional<std::string> query_value(std::string_view key) const;
 };
 
 struct ApiResponse {
   unsigned status = 200;
-  std::string body;  ///< JSON
+  std::string body;  ///< JSON, unless content_type says otherwise
+  std::string content_type = "application/json";
+  std::string etag;  ///< without quotes; "": no such header
 };
 
 /// {"error": message} with `status`.
@@ -37,7 +49,7 @@ ApiResponse api_error(unsigned status, const std::string& message);
 using ApiHandler = std::function<ApiResponse(const ApiRequest&)>;
 
 struct ApiLimits {
-  size_t body_bytes = 1u << 20;
+  size_t body_bytes = 4u << 20;
   size_t header_bytes = 16u << 10;
   size_t clients = 64;                            ///< connections; one more is told 503
   std::chrono::milliseconds request_time{5'000};  ///< for a client to send a request, and to take the answer
@@ -55,9 +67,13 @@ class ApiServer {
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;
 
-  /// Answers `method` on exactly `path`. Other paths are answered 404, other methods on it 405. A handler
-  /// that throws is answered 500.
+  /// Answers `method` on `path`, in which a segment {name} stands for any one segment that is not empty; a
+  /// route without such a segment goes first. Other paths are answered 404, other methods on it 405. A
+  /// handler that throws is answered 500.
   void route(const std::string& method, const std::string& path, ApiHandler handler);
+
+  /// "GET /v1/stats" and the like, in alphabetical order of the paths.
+  std::vector<std::string> routes() const;
 
   /// Stops listening, closes all clients and removes the socket file. Must come before the end of the
   /// io_context; completions that are still queued there do no harm.

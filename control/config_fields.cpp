@@ -168,6 +168,12 @@ std::string ConfigField::accepted_text() const {
   return fmt::format("a whole number from {} to {}", min, max);
 }
 
+std::string_view ConfigField::default_value() const {
+  // "0: never" is a value with its meaning.
+  const auto value = otherwise.substr(0, otherwise.find(':'));
+  return is_required() || value == "none" || value.find(' ') != std::string_view::npos ? std::string_view() : value;
+}
+
 std::span<const ConfigField> config_fields() {
   return kFields;
 }

@@ -22,6 +22,8 @@ struct ConfigField {
   bool is_required() const { return otherwise == kRequired; }
   /// What the field takes, in words.
   std::string accepted_text() const;
+  /// The default as it would be written ("100", "active"); "" if it is told in words or there is none.
+  std::string_view default_value() const;
 };
 
 /// All fields, in the order of the documentation.
