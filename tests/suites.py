@@ -295,8 +295,8 @@ def fuzz(results):
                 results.passed += 1
                 say(f"fuzz {target['name']}: {runs[1]} runs in {FUZZ_SECONDS} s")
             else:
-                found = "".join(f"\ninput {path.name} (hex): {path.read_bytes()[:2048].hex()}"
-                                for path in Path(corpus).glob("crash-*"))
+                found = "".join(f"\ninput {path.name} (hex): {path.read_bytes()[:8192].hex()}"
+                                for path in Path(corpus).glob("*-*"))
                 results.add_failure(f"fuzz {target['name']}", f"it {ending(status)}\n{tail(output)}{found}")
 
 
