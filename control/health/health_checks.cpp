@@ -305,15 +305,19 @@ void HealthChecks::schedule_change() {
   change_timer_.async_wait([this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
     if (error || alive.expired()) return;
     change_scheduled_ = false;
-    if (unlogged_ > 0) spdlog::warn("event=health_changes_not_logged count={}", unlogged_);
-    logged_ = unlogged_ = 0;
+    if (unlogged_healthy_ + unlogged_unhealthy_ > 0) {
+      spdlog::log(unlogged_unhealthy_ > 0 ? spdlog::level::warn : spdlog::level::info,
+                  "event=health_changes_not_logged healthy={} unhealthy={}", unlogged_healthy_,
+                  unlogged_unhealthy_);
+    }
+    logged_ = unlogged_healthy_ = unlogged_unhealthy_ = 0;
     on_change_();
   });
 }
 
 void HealthChecks::log_change(const Target& target) {
   if (logged_ == kMaxLoggedChanges) {
-    ++unlogged_;
+    ++(target.health.healthy ? unlogged_healthy_ : unlogged_unhealthy_);
     return;
   }
   ++logged_;

@@ -99,8 +99,9 @@ class HealthChecks {
   std::optional<HealthTime> timer_set_for_;
   boost::asio::steady_timer change_timer_;
   bool change_scheduled_ = false;
-  uint32_t logged_ = 0;    ///< changes since the last on_change call that the log has
-  uint32_t unlogged_ = 0;  ///< and that it has not
+  uint32_t logged_ = 0;  ///< changes since the last on_change call that the log has, and that it has not
+  uint32_t unlogged_healthy_ = 0;
+  uint32_t unlogged_unhealthy_ = 0;
   HealthTime not_run_logged_{};
 
   std::vector<std::unique_ptr<Target>> slots_;
