@@ -236,7 +236,7 @@ TEST_F(Api, HeadersOverTheLimitAreRefused) {
 
 TEST_F(Api, SlowClientsHoldNobodyUpAndAreClosedInTime) {
   ApiLimits limits;
-  limits.request_time = 500ms;
+  limits.request_time = 1500ms;
   RunningServer server(path_, limits);
   RawClient silent(path_);
   RawClient dripping(path_);
