@@ -112,6 +112,7 @@ class ListDiff {
   void run(const YamlNode* before, const YamlNode* after, std::vector<ServiceChange>& changes) const {
     const ByName old_items = by_name(before);
     const ByName new_items = by_name(after);
+    static const YamlNode nothing;
     for (const auto& [name, item] : old_items) {
       if (new_items.contains(name)) continue;
       changes.push_back({Action::kRemoved, kind_, pool_, std::string(name), {}, backends_of(*item)});
@@ -123,7 +124,8 @@ class ListDiff {
       if (old_item == old_items.end()) {
         change.action = Action::kAdded;
         change.backends = backends_of(item);
-        for (auto& [field, text] : fields_of(item)) change.fields.push_back({field, "", text});
+        change.fields = field_changes(nothing, item, schema_);
+        for (FieldChange& field : change.fields) field.from.clear();
         changes.push_back(std::move(change));
         continue;
       }

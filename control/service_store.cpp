@@ -103,7 +103,8 @@ Changed ServiceStore::change(const Edit& edit, const ChangeRequest& request) {
   auto config = config_of(with_services(file_, *edited), config_path_);
   if (!config) return refuse(Why::kInvalid, config.error().message);
   Change change{generation_, diff_services(services_, *edited)};
-  if (request.dry_run || fingerprint(*edited) == fingerprint(services_)) return change;
+  // A default that is written out, for one, changes nothing.
+  if (request.dry_run || config->services == config_.services) return change;
 
   ++change.generation;
   auto changed = put_in_place({file_, file_fingerprint_, *std::move(edited)}, *std::move(config),

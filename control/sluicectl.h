@@ -12,6 +12,8 @@ enum CtlExit : int {
   kCtlServerError = 1,  ///< sluiced answered with an error
   kCtlUsage = 2,        ///< wrong command line
   kCtlUnreachable = 3,  ///< no answer from sluiced
+  kCtlDiffers = 4,      ///< config diff: there are differences
+  kCtlStale = 5,        ///< somebody else has changed the services in between
 };
 
 /// Where results and errors go. On a terminal, --watch redraws the screen; elsewhere nothing but text is

@@ -11,6 +11,8 @@
 #include <thread>
 
 #include "control/api_client.h"
+#include "control/ctl_config.h"
+#include "control/ctl_services.h"
 #include "control/report.h"
 
 namespace sluice {
@@ -21,11 +23,6 @@ namespace po = boost::program_options;
 
 constexpr double kShortestWatchSeconds = 0.1;
 constexpr double kLongestWatchSeconds = 86400;
-
-int fail_with(const CtlContext& context, CtlExit code, std::string_view message) {
-  context.output.err << "sluicectl: " << message << '\n';
-  return code;
-}
 
 /// A GET whose answer is a report, also in its original text.
 struct Fetched {
@@ -50,7 +47,7 @@ void add_status_options(po::options_description& options) {
 
 int run_status(const CtlContext& context, const po::variables_map& options) {
   const Fetched fetched = fetch(context, "/v1/status");
-  if (fetched.code != kCtlOk) return fail_with(context, fetched.code, fetched.error);
+  if (fetched.code != kCtlOk) return ctl_fail(context, fetched.code, fetched.error);
   if (options.count("json")) {
     context.output.out << fetched.text << '\n';
   } else {
@@ -82,12 +79,12 @@ int run_stats(const CtlContext& context, const po::variables_map& options) {
   const bool watching = options.count("watch") > 0;
   const double seconds = watching ? options["watch"].as<double>() : 0;
   if (watching && !(seconds >= kShortestWatchSeconds && seconds <= kLongestWatchSeconds)) {
-    return fail_with(context, kCtlUsage,
-                     fmt::format("--watch: found {:g}; accepted: {:g} to {:g} seconds", seconds,
-                                 kShortestWatchSeconds, kLongestWatchSeconds));
+    return ctl_fail(context, kCtlUsage,
+                    fmt::format("--watch: found {:g}; accepted: {:g} to {:g} seconds", seconds,
+                                kShortestWatchSeconds, kLongestWatchSeconds));
   }
   if (options.count("count") && !watching) {
-    return fail_with(context, kCtlUsage, "--count is accepted with --watch only");
+    return ctl_fail(context, kCtlUsage, "--count is accepted with --watch only");
   }
   constexpr uint64_t kEndless = UINT64_MAX;
   const uint64_t times = options.count("count") ? options["count"].as<unsigned>() : watching ? kEndless : 1;
@@ -98,7 +95,7 @@ int run_stats(const CtlContext& context, const po::variables_map& options) {
     std::this_thread::sleep_until(next);
     next = std::chrono::steady_clock::now() + std::chrono::milliseconds(std::lround(seconds * 1000));
     Fetched fetched = fetch(context, "/v1/stats");
-    if (fetched.code != kCtlOk) return fail_with(context, fetched.code, fetched.error);
+    if (fetched.code != kCtlOk) return ctl_fail(context, fetched.code, fetched.error);
     if (options.count("json")) {
       context.output.out << fetched.text << '\n';
     } else {
@@ -110,7 +107,7 @@ int run_stats(const CtlContext& context, const po::variables_map& options) {
   return kCtlOk;
 }
 
-constexpr CtlVerb kVerbs[] = {
+constexpr CtlVerb kReportVerbs[] = {
     {"status", "how the node is set up: ports, workers, VIPs, backends and their next hops",
      add_status_options, run_status},
     {"stats", "packets, bytes, flows and drops since the start", add_stats_options, run_stats},
@@ -118,8 +115,21 @@ constexpr CtlVerb kVerbs[] = {
 
 }  // namespace
 
+int ctl_fail(const CtlContext& context, CtlExit code, std::string_view message) {
+  context.output.err << "sluicectl: " << message << '\n';
+  return code;
+}
+
 std::span<const CtlVerb> sluicectl_verbs() {
-  return kVerbs;
+  static const std::vector<CtlVerb> all = [] {
+    std::vector<CtlVerb> verbs;
+    for (const auto part :
+         {std::span<const CtlVerb>(kReportVerbs), ctl_service_verbs(), ctl_config_verbs()}) {
+      verbs.insert(verbs.end(), part.begin(), part.end());
+    }
+    return verbs;
+  }();
+  return all;
 }
 
 }  // namespace sluice

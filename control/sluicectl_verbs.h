@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "control/sluicectl.h"
 
@@ -17,15 +18,22 @@ struct CtlContext {
   std::string socket;
   std::chrono::milliseconds timeout;
   CtlOutput output;
+  std::vector<std::string> words;  ///< behind the verb: as many as its `arguments` ask for
 };
 
 struct CtlVerb {
-  std::string_view name;
+  std::string_view name;  ///< one word, or two: "backend drain"
   std::string_view help;  ///< one line
   void (*add_options)(boost::program_options::options_description& options);
   int (*run)(const CtlContext& context, const boost::program_options::variables_map& options);
+  /// The words it takes, in capitals: "POOL BACKEND", "[FILE]" if it may be absent, "FIELD=VALUE..." for one
+  /// or more. Completion knows VIP, POOL, BACKEND and FIELD=VALUE.
+  std::string_view arguments = {};
 };
 
 std::span<const CtlVerb> sluicectl_verbs();
+
+/// Writes one line of error; returns `code`.
+int ctl_fail(const CtlContext& context, CtlExit code, std::string_view message);
 
 }  // namespace sluice

@@ -237,6 +237,7 @@ class Site:
             "node:",
             f"  name: {node.name}",
             f"  run_dir: {node.run_dir}",
+            f"  state_dir: {node.run_dir}/state",
             "  cluster_seed: \"the same on all nodes\"",
             "dpdk:",
             "  memory_mb: 64",

@@ -206,6 +206,8 @@ INSTANTIATE_TEST_SUITE_P(
         WrongCase{"EmptySeed", kNode, "node: {cluster_seed: ''}", "node.cluster_seed: found ''; accepted"},
         WrongCase{"RelativeRunDir", kNode, "node: {cluster_seed: s, run_dir: run}",
                   "node.run_dir: found 'run'; accepted: an absolute path"},
+        WrongCase{"RelativeStateDir", kNode, "node: {cluster_seed: s, state_dir: lib}",
+                  "node.state_dir: found 'lib'; accepted: an absolute path"},
         WrongCase{"LongRunDir", kNode, "node: {cluster_seed: s, run_dir: /" + std::string(90, 'x') + "}",
                   "node.run_dir: found '/xxxxx"},
         WrongCase{"ListForMap", kNode, "node: [a]", "node: found a list; accepted: a map"},

@@ -56,7 +56,7 @@ TEST(ServiceEdit, AddsToTheEndOfItsList) {
   EXPECT_THAT(
       effect(add_service(document(), {ServiceKind::kVip, "", ""},
                          parse("{name: dns, address: 203.0.113.2, protocol: udp, port: 53, pool: web}"))),
-      ElementsAre("vip dns: added: address 203.0.113.2, pool web, port 53, protocol udp"));
+      ElementsAre("vip dns: added: address 203.0.113.2, protocol udp, port 53, pool web"));
   EXPECT_THAT(
       effect(add_service(document(), {ServiceKind::kBackend, "spare", ""},
                          parse(R"({"name": "s1", "address": "10.0.1.1", "next_hop": {"port": "wan"}})"))),
