@@ -17,6 +17,9 @@
 #include "control/config.h"
 #include "control/node.h"
 #include "control/node_report.h"
+#include "control/report_api.h"
+#include "control/service_api.h"
+#include "control/service_store.h"
 
 namespace {
 
@@ -54,35 +57,26 @@ int check(const std::string& path) {
 }
 
 /// Takes the file anew; the returned text says why nothing changed, or is "".
-std::string reload(Node& node) {
-  auto config = sluice::load_config(node.config_path());
-  auto applied = config ? node.apply(std::move(*config)) : Result<void>(tl::unexpected(config.error()));
-  if (applied) {
+std::string reload(sluice::ServiceStore& store, const Node& node) {
+  const auto changed = store.reload();
+  if (changed) {
     spdlog::info("event=reloaded file={} generation={}", node.config_path(), node.generation());
     return "";
   }
   spdlog::error("event=reload_refused file={} nothing_changed=true error=\"{}\"", node.config_path(),
-                applied.error().message);
-  return applied.error().message;
-}
-
-/// /v1/status and /v1/stats. `config_error` is read at each request.
-void serve_reports(sluice::ApiServer& api, const Node& node, const std::string& config_error) {
-  const auto report = [&](const sluice::ApiRequest&) {
-    return sluice::ApiResponse{200, sluice::to_json(sluice::control::report_of(node, config_error))};
-  };
-  api.route("GET", "/v1/status", report);
-  api.route("GET", "/v1/stats", report);
+                changed.error().message);
+  return changed.error().message;
 }
 
 /// Runs until SIGTERM or SIGINT.
 int run(const std::string& path) {
-  auto config = sluice::load_config(path);
-  if (!config) {
-    std::cerr << config.error().message << '\n';
+  sluice::EventLog events;
+  auto store = sluice::ServiceStore::open(path, events);
+  if (!store) {
+    std::cerr << store.error().message << '\n';
     return kBadConfig;
   }
-  const std::string socket = config->node.control_socket();
+  const std::string socket = (*store)->config().node.control_socket();
   boost::asio::io_context io;
   boost::asio::signal_set signals(io, SIGTERM, SIGINT, SIGHUP);
   auto api = sluice::ApiServer::open(io, socket);
@@ -90,13 +84,16 @@ int run(const std::string& path) {
     std::cerr << "sluiced: " << api.error().message << '\n';
     return kFailed;
   }
-  auto node = Node::start(io, std::move(*config), path);
+  auto node = Node::start(io, (*store)->config(), path);
   if (!node) {
     std::cerr << "sluiced: " << node.error().message << '\n';
     return kFailed;
   }
+  (*store)->on_apply([&](sluice::Config config) { return (*node)->apply(std::move(config)); });
   std::string config_error;
-  serve_reports(**api, **node, config_error);
+  sluice::serve_reports(**api, [&] { return sluice::control::report_of(**node, config_error); });
+  sluice::serve_events(**api, events);
+  sluice::serve_services(**api, **store);
   spdlog::info("event=started version={} pid={} file={} socket={}", SLUICE_VERSION, getpid(), path, socket);
 
   boost::asio::steady_timer withdrawal(io);
@@ -120,7 +117,7 @@ int run(const std::string& path) {
       });
       return;
     }
-    config_error = reload(**node);
+    config_error = reload(**store, **node);
     signals.async_wait(on_signal);
   };
   signals.async_wait(on_signal);
