@@ -64,13 +64,13 @@ const std::vector<GrpcCase> kGrpcCases = {
     {"unknown fields of every type around it", kOk,
      framed("\x10\x05\x19"
             "12345678\x22\x02zz\x2d"
-            "1234\x08\x01\x30\x01"s),
+            "1234\x08\x01\x30\x02"s),
      kStatus0, ""},
     {"varint that does not end", kOk, framed("\x08\x80"), kStatus0, kNoResponse},
     {"varint longer than 64 bits", kOk, framed("\x08" + std::string(11, '\xff')), kStatus0, kNoResponse},
     {"field longer than the message", kOk, framed("\x12\x7fz"), kStatus0, kNoResponse},
     {"group", kOk, framed("\x0b"), kStatus0, kNoResponse},
-    {"message cut short", kOk, framed("\x08\x01").substr(0, 6), kStatus0, kNoResponse},
+    {"message cut short", kOk, "\0\0\0\0\x04\x08\x01"s, kStatus0, kNoResponse},
     {"prefix cut short", kOk, "\0\0\0"s, kStatus0, kNoResponse},
     {"compressed", kOk, "\x01\0\0\0\x02\x08\x01"s, kStatus0, kNoResponse},
     {"no body", kOk, "", kStatus0, kNoResponse},
