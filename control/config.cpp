@@ -317,8 +317,7 @@ void read_health(const ConfigSection& section, HealthCheck& check) {
                   {"udp", HealthCheckKind::kUdp},
                   {"icmp", HealthCheckKind::kIcmp},
                   {"external", HealthCheckKind::kExternal}});
-  section.choice("via", check.via,
-                 {{"direct", HealthCheckVia::kDirect}, {"tunnel", HealthCheckVia::kTunnel}});
+  section.choice("via", check.via, {{"direct", HealthCheckVia::kDirect}});
   uint16_t port = 0;
   if (section.number("port", port)) check.port = port;
   read_milliseconds(section, "interval", check.interval);
@@ -348,7 +347,6 @@ void read_health(const ConfigSection& section, HealthCheck& check) {
   if (check.kind == HealthCheckKind::kExternal && section.find("command") == nullptr) {
     section.report(*section.node(), "command", "found nothing; accepted: a list of texts, for kind external");
   }
-  section.flag("passive", check.passive);
 }
 
 void read_pool_policy(const ConfigSection& section, PoolPolicy& policy) {

@@ -10,6 +10,7 @@
 #include <unordered_set>
 
 #include "lb/forwarding_table.h"
+#include "lb/pool_health.h"
 
 namespace sluice {
 
@@ -233,9 +234,30 @@ void check_vips(const ConfigDraft& draft) {
   check_vip_overlaps(draft);
 }
 
+/// Every check but ICMP and a program of the operator's needs a port from somewhere.
+void check_health_ports(const ConfigDraft& draft) {
+  const Services& services = draft.config.services;
+  for (size_t p = 0; p < services.pools.size(); ++p) {
+    const Pool& pool = services.pools[p];
+    if (pool.health.kind == HealthCheckKind::kNone || pool.health.kind == HealthCheckKind::kIcmp ||
+        pool.health.kind == HealthCheckKind::kExternal) {
+      continue;
+    }
+    for (const Backend& backend : pool.backends) {
+      if (health_port(services, pool, backend)) continue;
+      draft.pools[p].section.report(
+          *draft.pools[p].section.find("health"), "health",
+          "found no port to check: no VIP with a single port uses the pool; accepted: "
+          "with port, or health_port for each backend");
+      break;
+    }
+  }
+}
+
 }  // namespace
 
 void check_config(const ConfigDraft& draft) {
+  check_health_ports(draft);
   check_ports(draft);
   check_pools(draft);
   check_tunnel_sources(draft);

@@ -75,6 +75,10 @@ Result<void> Node::open() {
     track_next_hops(config_.services);
     next_hops_->run_until_settled(kFirstNextHopsLimit);
   }
+  // Backends are believed in at the start, so that a restart does not interrupt them; but nothing is
+  // announced before each was checked once.
+  health_ = std::make_unique<HealthChecks>(io_, [this] { on_health_change(); });
+  check_health(config_.services, true);
   return publish(config_.services);
 }
 
@@ -88,8 +92,10 @@ Result<void> Node::apply(Config config) {
   }
   // Next hops of new backends are asked for first; known ones answer at once.
   track_next_hops(config.services);
+  check_health(config.services, false);
   if (auto published = publish(config.services); !published) {
     track_next_hops(config_.services);
+    check_health(config_.services, false);
     return published;
   }
   config_ = std::move(config);
@@ -101,10 +107,7 @@ Result<void> Node::publish(const Services& services) {
     const auto way = egress_of(backend);
     return way ? std::optional(*way) : std::nullopt;
   };
-  std::vector<PoolHealth> pools;
-  for (const Pool& pool : services.pools) {
-    pools.push_back(assess_pool(pool, std::vector<bool>(pool.backends.size(), true)));
-  }
+  std::vector<PoolHealth> pools = assess(services);
   const Services effective = with_effective_states(services, pools);
   auto table = ForwardingTable::build(effective, egress, ids_, engine_->table());
   if (!table) return tl::unexpected(table.error());
@@ -118,12 +121,50 @@ Result<void> Node::publish(const Services& services) {
   return published;
 }
 
+std::vector<PoolHealth> Node::assess(const Services& services) const {
+  std::vector<PoolHealth> pools;
+  for (const Pool& pool : services.pools) {
+    std::vector<bool> healthy;
+    for (const Backend& backend : pool.backends) {
+      const BackendHealth* health = health_of(pool, backend);
+      healthy.push_back(health == nullptr || health->healthy);
+    }
+    pools.push_back(assess_pool(pool, healthy));
+  }
+  return pools;
+}
+
+const BackendHealth* Node::health_of(const Pool& pool, const Backend& backend) const {
+  if (pool.health.kind == HealthCheckKind::kNone) return nullptr;
+  return health_->find(pool.name, backend.address);
+}
+
+void Node::check_health(const Services& services, bool trusted) {
+  std::vector<HealthTarget> targets;
+  for (const Pool& pool : services.pools) {
+    if (pool.health.kind == HealthCheckKind::kNone) continue;
+    for (const Backend& backend : pool.backends) {
+      const auto port = health_port(services, pool, backend);
+      targets.push_back(
+          {pool.name, backend.name, backend.address, port.value_or(0), pool.health, pool.policy, trusted});
+    }
+  }
+  health_->set_targets(targets);
+}
+
+void Node::on_health_change() {
+  if (auto published = publish(config_.services); !published) {
+    spdlog::error("event=publish_failed error=\"{}\"", published.error().message);
+  }
+}
+
 void Node::announce(const Services& services, const std::vector<PoolHealth>& pools) {
   auto planned = plan_announcements(services, pools, draining_);
-  if (!announcer_) {
+  first_checks_done_ = first_checks_done_ || health_->settled();
+  if (!announcer_ || !first_checks_done_) {
     for (Announcement& one : planned) {
       one.announced = false;
-      one.reason = "the config has no 'announce'";
+      one.reason = announcer_ ? "the first health checks are not done" : "the config has no 'announce'";
     }
   }
   std::vector<Prefix> addresses;
@@ -145,11 +186,10 @@ void Node::announce(const Services& services, const std::vector<PoolHealth>& poo
   announcements_ = std::move(planned);
 }
 
-Result<void> Node::drain(bool draining) {
+void Node::drain(bool draining) {
   draining_ = draining;
   spdlog::info("event=node_{}", draining ? "drain" : "undrain");
   announce(config_.services, pool_health_);
-  return {};
 }
 
 void Node::withdraw() {
@@ -215,6 +255,7 @@ Result<Egress> Node::egress_of(const Backend& backend) const {
 }
 
 void Node::stop() {
+  health_.reset();
   if (next_hops_ != nullptr) next_hops_->stop();
   if (engine_ != nullptr) engine_->stop();
 }

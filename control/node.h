@@ -14,6 +14,7 @@
 
 #include "control/announcer.h"
 #include "control/config.h"
+#include "control/health/health_checks.h"
 #include "control/next_hops.h"
 #include "dataplane/l4/engine.h"
 #include "lb/announcement.h"
@@ -38,7 +39,7 @@ class Node {
   Result<void> apply(Config config);
 
   /// Withdraws all VIPs, or announces again what can be served; traffic that still comes is forwarded.
-  Result<void> drain(bool draining);
+  void drain(bool draining);
   bool draining() const { return draining_; }
 
   /// Withdraws all VIPs. How long packets may still come, routers being slow, the caller must know.
@@ -59,6 +60,9 @@ class Node {
   /// One per VIP address; all without announcement when the config has no `announce`.
   const std::vector<Announcement>& announcements() const { return announcements_; }
 
+  /// What checks know of a backend; nullptr if it is not checked.
+  const BackendHealth* health_of(const Pool& pool, const Backend& backend) const;
+
   /// How frames leave for a backend now, or in words why they do not.
   Result<Egress> egress_of(const Backend& backend) const;
 
@@ -67,6 +71,9 @@ class Node {
   Result<void> open();
   /// Builds a table of `services`, publishes it and makes them the current ones.
   Result<void> publish(const Services& services);
+  std::vector<PoolHealth> assess(const Services& services) const;
+  void check_health(const Services& services, bool trusted);
+  void on_health_change();
   void announce(const Services& services, const std::vector<PoolHealth>& pools);
   void track_next_hops(const Services& services);
   void on_next_hop_change();
@@ -78,6 +85,8 @@ class Node {
   std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
   std::unique_ptr<l4::Engine> engine_;
   std::unique_ptr<NextHops> next_hops_;  ///< absent if no port has a kernel side
+  std::unique_ptr<HealthChecks> health_;
+  bool first_checks_done_ = false;  ///< nothing is announced before
   ForwardingIds ids_;
   uint64_t generation_ = 0;
   std::vector<PoolHealth> pool_health_;

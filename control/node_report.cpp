@@ -104,6 +104,21 @@ VipReport vip_report(const Node& node, const Vip& vip) {
   return report;
 }
 
+void add_health(const Node& node, const Pool& pool, const Backend& backend, BackendReport& report) {
+  const BackendHealth* health = node.health_of(pool, backend);
+  if (health == nullptr) return;
+  const auto seconds = [](std::chrono::system_clock::time_point time) {
+    return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
+  };
+  report.health = health->held ? "held" : health->healthy ? "healthy" : "unhealthy";
+  report.health_error = health->last_error;
+  report.health_since = seconds(health->since);
+  report.next_check = seconds(health->next_check);
+  report.check_latency_us = health->latency.count();
+  report.checks = health->checks;
+  report.failed_checks = health->failures;
+}
+
 BackendReport backend_report(const Node& node, const Pool& pool, const Backend& backend) {
   BackendReport report;
   report.pool = pool.name;
@@ -118,6 +133,7 @@ BackendReport backend_report(const Node& node, const Pool& pool, const Backend& 
   } else {
     report.next_hop = way.error().message;
   }
+  add_health(node, pool, backend, report);
   if (const auto id = node.ids().backends.find(ForwardingIds::backend_name(pool, backend))) {
     report.slots_share = node.engine().table()->slots_share(pool.name, *id);
     for (const auto& worker : node.engine().workers()) {
@@ -151,6 +167,10 @@ Report report_of(const Node& node, const std::string& config_error) {
   for (const Pool& pool : node.config().services.pools) {
     for (const Backend& backend : pool.backends)
       report.backends.push_back(backend_report(node, pool, backend));
+  }
+  report.draining = node.draining();
+  for (const Announcement& one : node.announcements()) {
+    report.announcements.push_back({one.address.to_string(), one.announced, one.reason, one.vips});
   }
   for (size_t i = 0; i < kDropReasons; ++i) {
     DropReport drop{std::string(kDropReasonTexts[i].name), std::string(kDropReasonTexts[i].help)};

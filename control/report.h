@@ -65,11 +65,26 @@ struct BackendReport {
   std::string address;
   std::string state;  ///< active, drain, down
   uint32_t weight = 0;
-  double slots_share = 0;  ///< of its pool's Maglev table, 0..1
-  bool resolved = false;   ///< frames can leave for it
-  std::string next_hop;    ///< "wan via 02:00:00:00:00:01", or why there is none
+  double slots_share = 0;        ///< of its pool's Maglev table, 0..1
+  bool resolved = false;         ///< frames can leave for it
+  std::string next_hop;          ///< "wan via 02:00:00:00:00:01", or why there is none
+  std::string health;            ///< "healthy", "unhealthy", "held" (by flap damping); "": it is not checked
+  std::string health_error;      ///< of the last check; "" if it was good
+  int64_t health_since = 0;      ///< of the present health; seconds since 1970
+  int64_t next_check = 0;        ///< seconds since 1970
+  int64_t check_latency_us = 0;  ///< of the last good check
+  uint64_t checks = 0;
+  uint64_t failed_checks = 0;
   uint64_t packets = 0;
   uint64_t bytes = 0;
+};
+
+/// A VIP address.
+struct AnnouncementReport {
+  std::string address;
+  bool announced = false;
+  std::string reason;  ///< why not
+  std::vector<std::string> vips;
 };
 
 struct DropReport {
@@ -93,6 +108,8 @@ struct Report {
   std::vector<VipReport> vips;
   std::vector<BackendReport> backends;
   std::vector<DropReport> drops;
+  bool draining = false;  ///< nothing is announced because the operator said so
+  std::vector<AnnouncementReport> announcements;
 };
 
 /// One line of JSON. Bytes that are not UTF-8 are replaced.
@@ -103,6 +120,12 @@ Result<Report> report_from_json(std::string_view text);
 
 /// How the node is set up and whether it can work. `now` in seconds since 1970.
 std::string render_status(const Report& report, int64_t now);
+
+/// The checked backends and why one is down; `now` in seconds since 1970.
+std::string render_health(const Report& report, int64_t now);
+
+/// The VIP addresses and why one is not announced.
+std::string render_announcements(const Report& report);
 
 /// The counters since the start; with an `earlier` report of the same process also their rates per second
 /// in between. Drop reasons that never occurred are left out.

@@ -1,6 +1,7 @@
 // The tables that people read.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <ctime>
@@ -246,6 +247,32 @@ std::string render_stats(const Report& report, const Report* earlier) {
   text = join(std::move(text), vip_counters(counters, report));
   text = join(std::move(text), backend_counters(counters, report));
   return join(std::move(text), drop_counters(counters, report));
+}
+
+std::string render_health(const Report& report, int64_t now) {
+  Table table(
+      {{"POOL"}, {"BACKEND"}, {"ADDRESS"}, {"HEALTH"}, {"SINCE"}, {"NEXT"}, {"MS", kRight}, {"LAST ERROR"}});
+  for (const BackendReport& backend : report.backends) {
+    if (backend.health.empty()) {
+      table.add({backend.pool, backend.name, backend.address, "not checked", "", "", "", ""});
+      continue;
+    }
+    table.add({backend.pool, backend.name, backend.address, backend.health,
+               duration_text(now - backend.health_since) + " ago",
+               "in " + duration_text(std::max<int64_t>(0, backend.next_check - now)),
+               fmt::format("{:.1f}", static_cast<double>(backend.check_latency_us) / 1000),
+               backend.health_error});
+  }
+  return table.empty() ? "no pool has backends\n" : table.render();
+}
+
+std::string render_announcements(const Report& report) {
+  Table table({{"ADDRESS"}, {"ANNOUNCED"}, {"VIPS"}, {"WHY NOT"}});
+  for (const AnnouncementReport& one : report.announcements) {
+    table.add({one.address, one.announced ? "yes" : "no", fmt::format("{}", fmt::join(one.vips, ", ")),
+               one.reason});
+  }
+  return table.empty() ? "there are no VIPs\n" : table.render();
 }
 
 }  // namespace sluice

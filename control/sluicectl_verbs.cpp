@@ -45,15 +45,47 @@ void add_status_options(po::options_description& options) {
   options.add_options()("json", "the server's answer as one line of JSON");
 }
 
-int run_status(const CtlContext& context, const po::variables_map& options) {
+/// Shows the report of /v1/status: as it came, or as `render` tells it.
+template <typename Render>
+int show_report(const CtlContext& context, const po::variables_map& options, Render render) {
   const Fetched fetched = fetch(context, "/v1/status");
   if (fetched.code != kCtlOk) return ctl_fail(context, fetched.code, fetched.error);
-  if (options.count("json")) {
-    context.output.out << fetched.text << '\n';
-  } else {
-    context.output.out << render_status(fetched.report, std::time(nullptr));
-  }
+  context.output.out << (options.count("json") ? fetched.text + '\n' : render(fetched.report));
   return kCtlOk;
+}
+
+int run_status(const CtlContext& context, const po::variables_map& options) {
+  return show_report(context, options,
+                     [](const Report& report) { return render_status(report, std::time(nullptr)); });
+}
+
+int run_health(const CtlContext& context, const po::variables_map& options) {
+  return show_report(context, options,
+                     [](const Report& report) { return render_health(report, std::time(nullptr)); });
+}
+
+int run_announce(const CtlContext& context, const po::variables_map& options) {
+  return show_report(context, options, render_announcements);
+}
+
+void add_no_options(po::options_description&) {}
+
+int change_node_drain(const CtlContext& context, const char* action, const char* done) {
+  const auto answer =
+      api_call(context.socket, "POST", fmt::format("/v1/node/{}", action), "", context.timeout);
+  if (!answer) return ctl_fail(context, kCtlUnreachable, answer.error().message);
+  if (!answer->is_ok()) return ctl_fail(context, kCtlServerError, api_error_text(*answer));
+  context.output.out << done << '\n';
+  return kCtlOk;
+}
+
+int run_node_drain(const CtlContext& context, const po::variables_map&) {
+  return change_node_drain(context, "drain",
+                           "node: its VIPs are withdrawn; packets that still come are forwarded");
+}
+
+int run_node_undrain(const CtlContext& context, const po::variables_map&) {
+  return change_node_drain(context, "undrain", "node: announces again what it can serve");
 }
 
 void add_stats_options(po::options_description& options) {
@@ -110,6 +142,11 @@ int run_stats(const CtlContext& context, const po::variables_map& options) {
 constexpr CtlVerb kReportVerbs[] = {
     {"status", "how the node is set up: ports, workers, VIPs, backends and their next hops",
      add_status_options, run_status},
+    {"health", "which backends are alive, and why one is not", add_status_options, run_health},
+    {"announce", "which VIP addresses the routers learn from this node, and why not the others",
+     add_status_options, run_announce},
+    {"node drain", "withdraw all VIPs of this node, and go on forwarding", add_no_options, run_node_drain},
+    {"node undrain", "announce again what can be served", add_no_options, run_node_undrain},
     {"stats", "packets, bytes, flows and drops since the start", add_stats_options, run_stats},
 };
 

@@ -68,6 +68,18 @@ std::string reload(sluice::ServiceStore& store, const Node& node) {
   return changed.error().message;
 }
 
+/// POST /v1/node/drain and /v1/node/undrain.
+void serve_node_drain(sluice::ApiServer& api, Node& node, sluice::EventLog& events) {
+  for (const bool draining : {true, false}) {
+    const std::string action = draining ? "drain" : "undrain";
+    api.route("POST", "/v1/node/" + action, [&node, &events, draining, action](const sluice::ApiRequest&) {
+      node.drain(draining);
+      events.record("node", action + " by the API");
+      return sluice::ApiResponse{200, fmt::format("{{\"draining\": {}}}", draining)};
+    });
+  }
+}
+
 /// Runs until SIGTERM or SIGINT.
 int run(const std::string& path) {
   sluice::EventLog events;
@@ -93,6 +105,7 @@ int run(const std::string& path) {
   std::string config_error;
   sluice::serve_reports(**api, [&] { return sluice::control::report_of(**node, config_error); });
   sluice::serve_events(**api, events);
+  serve_node_drain(**api, **node, events);
   sluice::serve_services(**api, **store);
   spdlog::info("event=started version={} pid={} file={} socket={}", SLUICE_VERSION, getpid(), path, socket);
 

@@ -18,6 +18,15 @@ PoolMode mode_of(const Pool& pool, uint32_t healthy, uint32_t wanted) {
 
 }  // namespace
 
+std::optional<uint16_t> health_port(const Services& services, const Pool& pool, const Backend& backend) {
+  if (backend.health_port) return backend.health_port;
+  if (pool.health.port) return pool.health.port;
+  for (const Vip& vip : services.vips) {
+    if (vip.pool == pool.name && vip.ports.is_single()) return vip.ports.first;
+  }
+  return std::nullopt;
+}
+
 PoolHealth assess_pool(const Pool& pool, const std::vector<bool>& healthy) {
   PoolHealth health;
   for (size_t i = 0; i < pool.backends.size(); ++i) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "lb/model.h"
@@ -26,6 +27,10 @@ struct PoolHealth {
 
   bool announceable() const { return mode != PoolMode::kTooFew; }
 };
+
+/// The port on which a backend is checked: its own, the check's, or that of the pool's first VIP that has a
+/// single one. Nothing if there is none of these.
+std::optional<uint16_t> health_port(const Services& services, const Pool& pool, const Backend& backend);
 
 /// `healthy[i]` is the health of pool.backends[i].
 PoolHealth assess_pool(const Pool& pool, const std::vector<bool>& healthy);

@@ -103,6 +103,45 @@ def test_a_pool_without_usable_backends_withdraws_its_vip_only(site):
     wait_hops(site, BOTH)
 
 
+def test_draining_a_node_withdraws_it_without_a_failed_request(site):
+    first = site.nodes[0]
+    # Some clients hold connections, others come and go, while the node drains and comes back.
+    holder = site.hold(VIP4, 20)
+    assert "withdrawn" in first.ctl("node", "drain").stdout
+    wait_hops(site, {"lb2"})
+    assert "the node drains" in first.ctl("announce").stdout
+    assert sum(site.spread(VIP4, 200).values()) == 200
+    first.ctl("node", "undrain")
+    wait_hops(site, BOTH)
+    assert sum(site.spread(VIP4, 200).values()) == 200
+    assert [one["error"] for one in holder.finish() if one["error"]] == []
+
+
+def test_backends_that_die_withdraw_the_vip_and_come_back(site):
+    checked = [("  - name: web4\n", "  - name: web4\n    health: { kind: tcp, port: 80, interval: 200ms, "
+                                    "fast_interval: 50ms, timeout: 200ms, rise: 1, fall: 2 }\n")]
+    for node in site.nodes:
+        reload(site, node, checked)
+    wait_for(lambda: site.nodes[0].ctl("health").stdout.count(" healthy ") == 2, 10, "both backends to be healthy")
+    wait_hops(site, BOTH)
+    one, two = site.backends
+    one.nginx.stop()
+    wait_for(lambda: "unhealthy" in site.nodes[0].ctl("health").stdout, 10, "the dead server to be noticed")
+    assert "connection refused" in site.nodes[0].ctl("health").stdout
+    for node in site.nodes:
+        wait_for(lambda node=node: [b["slots_share"] for b in node.status()["backends"]
+                                    if b["pool"] == "web4" and b["name"] == "b1"] == [0.0], 10, "b1 to lose its share")
+    assert site.spread(VIP4, 100) == {"b2": 100}
+    two.nginx.stop()
+    # VIP6 too: its port 8080 goes to the same pool, and an address goes as a whole.
+    wait_hops(site, set())
+    for backend in site.backends:
+        backend.nginx = backend.namespace.popen(["nginx", "-p", backend.directory, "-c",
+                                                 backend.directory / "nginx.conf"])
+    wait_hops(site, BOTH)
+    assert sum(site.spread(VIP4, 100).values()) == 100
+
+
 def test_announce_false_keeps_an_address_quiet(site):
     quiet = [("protocol: tcp, port: 80, pool: web6 }", "protocol: tcp, port: 80, pool: web6, announce: false }"),
              ("port: 8080, pool: web4 }", "port: 8080, pool: web4, announce: false }"),
