@@ -33,6 +33,8 @@ SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:abort_on_error=0",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
 }
+# Read by the programs of the end-to-end tests; without effect in a build without sanitizers.
+LSAN_OPTIONS = f"suppressions={ROOT}/tests/e2e/lsan.supp:print_suppressions=0"
 
 
 class BuildError(Exception):
@@ -216,7 +218,7 @@ def run_pytest(results, kind, arguments):
     reserve_huge_pages()
     with tempfile.TemporaryDirectory(prefix="sluice-tests-") as reports:
         xml_path = Path(reports) / "e2e.xml"
-        env = os.environ | kind.test_env | {"SLUICE_BUILD": str(kind.path)}
+        env = os.environ | kind.test_env | {"SLUICE_BUILD": str(kind.path), "LSAN_OPTIONS": LSAN_OPTIONS}
         process = subprocess.Popen(
             ["/usr/bin/python3", "-m", "pytest", "tests/e2e", "-p", "no:cacheprovider", "-v", "--tb=no", "--no-header",
              "--no-summary", f"--junitxml={xml_path}", *arguments], cwd=ROOT, env=env)
