@@ -216,6 +216,13 @@ def test_tcp_server_that_accepts(tmp_path, serve):
     assert found["healthy"] and found["error"] == "" and found["latency_us"] > 0
 
 
+def test_checks_leave_no_connections_in_time_wait(tmp_path, serve):
+    port = serve(hang)
+    with Watch(tmp_path, {"kind": "tcp", "port": port}) as watch:
+        watch.wait(healthy=True)
+    assert netns.run(["ss", "-Htn", "state", "time-wait", f"( dport = :{port} or sport = :{port} )"]).stdout == ""
+
+
 @pytest.mark.parametrize("target, answer, error", [
     ({}, say(http()), ""),
     ({"body": "two"}, say(http(body=b"one two three")), ""),
@@ -613,12 +620,14 @@ def test_external_program_that_is_not_there(tmp_path):
     assert found["error"] == "cannot start '/nonexistent/check': No such file or directory"
 
 
-def test_external_program_is_killed_with_its_children(tmp_path, program):
-    # The shell, its child, and one that it has put into the background.
+@pytest.mark.parametrize("ending", ["sleep 62", "exit 0"], ids=["at the time-out", "at its end"])
+def test_external_program_is_killed_with_its_children(ending, tmp_path, program):
+    # The shell, and what it has put into the background.
     pids = tmp_path / "pids"
-    command = program(f"echo $$ >> {pids}; sleep 61 & echo $! >> {pids}; sleep 62")
+    command = program(f"echo $$ >> {pids}; sleep 61 & echo $! >> {pids}; {ending}")
     with Watch(tmp_path, {"kind": "external", "command": [command], "interval_ms": 60000}) as watch:
-        watch.wait(settled=True)
+        assert watch.wait(settled=True)["healthy"] == (ending == "exit 0")
+
         def all_gone():
             return not any(os.path.exists(f"/proc/{pid}") for pid in pids.read_text().split())
         wait_for(all_gone, what="the end of all its processes")
