@@ -34,8 +34,8 @@ int request(mnl_socket* socket, nlmsghdr* message) {
   return done < 0 ? errno : 0;
 }
 
-/// No link-local address on the device: it would be exported beside the VIPs. Best effort: a host without IPv6
-/// has no such file.
+/// No link-local address on the device: it would be exported beside the VIPs. Best effort: a host without
+/// IPv6 has no such file.
 void forbid_link_local(const std::string& device) {
   std::ofstream mode(fmt::format("/proc/sys/net/ipv6/conf/{}/addr_gen_mode", device));
   mode << "1";  // IN6_ADDR_GEN_MODE_NONE

@@ -14,6 +14,8 @@
 #include <set>
 
 #include "control/config_check.h"
+#include "control/config_duration.h"
+#include "control/config_health.h"
 #include "control/config_reader.h"
 #include "control/yaml_tree.h"
 #include "lb/maglev.h"
@@ -97,37 +99,11 @@ Result<std::string> parse_interface(const std::string& text) {
   return text;
 }
 
-Result<std::chrono::seconds> parse_duration(std::string_view text, const ConfigField& field) {
-  if (text.empty()) return fail("");
-  const uint64_t unit = text.back() == 's' ? 1 : text.back() == 'm' ? 60 : text.back() == 'h' ? 3600 : 0;
-  if (unit == 0) return fail("");
-  const auto count = parse_decimal<uint32_t>(text.substr(0, text.size() - 1));
-  if (!count || *count * unit < field.min || *count * unit > field.max) return fail("");
-  return std::chrono::seconds(*count * unit);
-}
-
-template <typename Duration>
-void read_seconds(const ConfigSection& section, std::string_view key, std::string_view schema,
-                  Duration& into) {
-  section.value(key, into,
-                [&](const std::string& text) { return parse_duration(text, *find_config_field(schema)); });
-}
-
 void read_announce(const ConfigSection& section, Config& config) {
   if (section.node() == nullptr) return;
   config.announce.emplace();
   section.value("device", config.announce->device, parse_interface);
   read_seconds(section, "stop_delay", "announce.stop_delay", config.announce->stop_delay);
-}
-
-void read_metrics(const ConfigSection& section, Config& config) {
-  if (section.node() == nullptr) return;
-  config.metrics.emplace();
-  section.value("address", config.metrics->address, [](const std::string& text) -> Result<IpAddress> {
-    const auto address = IpAddress::parse(text);
-    return address && !address->is_multicast() ? address : fail("");
-  });
-  section.number("port", config.metrics->port);
 }
 
 void read_dpdk(const ConfigSection& dpdk, l4::DpdkSettings& settings) {
@@ -266,99 +242,6 @@ Result<PortRange> parse_port_range(const std::string& text) {
   return PortRange{*first, *last};
 }
 
-/// "250ms", "2s", "1m"; the table's range is in milliseconds.
-Result<std::chrono::milliseconds> parse_milliseconds(std::string_view text, const ConfigField& field) {
-  const auto digits = std::min(text.find_first_not_of("0123456789"), text.size());
-  const std::string_view unit = text.substr(digits);
-  const uint64_t factor = unit == "ms" ? 1 : unit == "s" ? 1000 : unit == "m" ? 60'000 : 0;
-  const auto count = parse_decimal<uint32_t>(text.substr(0, digits));
-  if (factor == 0 || !count || *count * factor < field.min || *count * factor > field.max) return fail("");
-  return std::chrono::milliseconds(*count * factor);
-}
-
-void read_milliseconds(const ConfigSection& section, std::string_view key, std::chrono::milliseconds& into) {
-  section.value(key, into, [&](const std::string& text) {
-    return parse_milliseconds(text, *find_config_field(fmt::format("pools[].health.{}", key)));
-  });
-}
-
-Result<StatusRange> parse_status_range(const std::string& text) {
-  const auto dash = text.find('-');
-  const auto first = parse_decimal<uint16_t>(std::string_view(text).substr(0, dash));
-  const auto last =
-      dash == std::string::npos ? first : parse_decimal<uint16_t>(std::string_view(text).substr(dash + 1));
-  if (!first || !last || *first < 100 || *last > 599 || *first > *last) return fail("");
-  return StatusRange{*first, *last};
-}
-
-void read_statuses(const ConfigSection& section, std::vector<StatusRange>& statuses) {
-  const auto items = section.scalars("status");
-  if (!items) return;
-  statuses.clear();
-  for (const YamlNode* item : *items) {
-    if (const auto range = parse_status_range(item->text)) {
-      statuses.push_back(*range);
-    } else {
-      section.refuse(*item, "status");
-    }
-  }
-  if (statuses.empty() && items->empty()) section.refuse(*section.find("status"), "status", "empty");
-}
-
-void read_health(const ConfigSection& section, HealthCheck& check) {
-  if (section.node() == nullptr) return;
-  const auto any_text = [](const std::string& text) -> Result<std::string> { return text; };
-  section.choice("kind", check.kind,
-                 {{"tcp", HealthCheckKind::kTcp},
-                  {"http", HealthCheckKind::kHttp},
-                  {"https", HealthCheckKind::kHttps},
-                  {"http2", HealthCheckKind::kHttp2},
-                  {"grpc", HealthCheckKind::kGrpc},
-                  {"udp", HealthCheckKind::kUdp},
-                  {"icmp", HealthCheckKind::kIcmp},
-                  {"external", HealthCheckKind::kExternal}});
-  section.choice("via", check.via, {{"direct", HealthCheckVia::kDirect}});
-  uint16_t port = 0;
-  if (section.number("port", port)) check.port = port;
-  read_milliseconds(section, "interval", check.interval);
-  read_milliseconds(section, "fast_interval", check.fast_interval);
-  read_milliseconds(section, "timeout", check.timeout);
-  section.number("rise", check.rise);
-  section.number("fall", check.fall);
-  section.value("path", check.path, [](const std::string& text) -> Result<std::string> {
-    const bool fits = text.starts_with('/') && text.find_first_of(" \r\n") == std::string::npos;
-    return fits ? Result<std::string>(text) : fail("");
-  });
-  section.value("host", check.host, [](const std::string& text) -> Result<std::string> {
-    const bool fits = !text.empty() && text.find_first_of(" /\r\n") == std::string::npos;
-    return fits ? Result<std::string>(text) : fail("");
-  });
-  read_statuses(section, check.expected_status);
-  section.value("body", check.expected_body, any_text);
-  section.flag("verify_certificate", check.verify_certificate);
-  section.value("grpc_service", check.grpc_service, any_text);
-  section.value("udp_payload", check.udp_payload, any_text);
-  section.value("udp_expected", check.udp_expected, any_text);
-  if (const auto command = section.scalars("command")) {
-    for (const YamlNode* word : *command) check.command.push_back(word->text);
-    if (command->empty() || !command->front()->text.starts_with('/'))
-      section.refuse(*section.find("command"), "command");
-  }
-  if (check.kind == HealthCheckKind::kExternal && section.find("command") == nullptr) {
-    section.report(*section.node(), "command", "found nothing; accepted: a list of texts, for kind external");
-  }
-}
-
-void read_pool_policy(const ConfigSection& section, PoolPolicy& policy) {
-  section.number("min_healthy", policy.min_healthy);
-  section.choice("too_few", policy.too_few,
-                 {{"withdraw", TooFewHealthy::kWithdraw}, {"fail_open", TooFewHealthy::kFailOpen}});
-  section.number("panic_percent", policy.panic_percent);
-  section.number("flap_limit", policy.flap_limit);
-  read_seconds(section, "flap_window", "pools[].flap_window", policy.flap_window);
-  read_seconds(section, "flap_hold", "pools[].flap_hold", policy.flap_hold);
-}
-
 void read_vip(const ConfigSection& section, ConfigDraft& draft) {
   Vip& vip = draft.config.services.vips.emplace_back();
   const YamlNode* name = section.value("name", vip.name, parse_name);
@@ -420,7 +303,6 @@ ConfigDraft read_config(const ConfigSection& root) {
   ConfigDraft draft{{}, root, {}, {}, {}};
   read_node(root.section("node"), draft.config);
   read_announce(root.section("announce"), draft.config);
-  read_metrics(root.section("metrics"), draft.config);
   read_dpdk(root.section("dpdk"), draft.config.dpdk);
   for (const ConfigSection& port : root.sections("ports")) read_port(port, draft);
   if (const YamlNode* ports = root.find("ports"); ports && is_empty_list(*ports))

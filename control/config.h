@@ -16,8 +16,8 @@ namespace sluice {
 struct YamlNode;
 
 struct NodeSettings {
-  std::string name;                     ///< the host's name if the file gives none
-  std::string run_dir = "/run/sluice";  ///< the control socket is run_dir/control.sock
+  std::string name;                           ///< the host's name if the file gives none
+  std::string run_dir = "/run/sluice";        ///< the control socket is run_dir/control.sock
   std::string state_dir = "/var/lib/sluice";  ///< what survives a restart
 
   std::string control_socket() const { return run_dir + "/control.sock"; }
@@ -30,17 +30,9 @@ struct AnnounceSettings {
   friend bool operator==(const AnnounceSettings&, const AnnounceSettings&) = default;
 };
 
-/// Prometheus metrics over HTTP; absent: none.
-struct MetricsSettings {
-  IpAddress address = IpAddress::v4(127, 0, 0, 1);
-  uint16_t port = 9817;
-  friend bool operator==(const MetricsSettings&, const MetricsSettings&) = default;
-};
-
 struct Config {
   NodeSettings node;
   std::optional<AnnounceSettings> announce;
-  std::optional<MetricsSettings> metrics;
   l4::DpdkSettings dpdk;
   std::vector<l4::PortSettings> ports;
   l4::WorkerSettings workers;
@@ -57,8 +49,8 @@ Result<Config> parse_config(std::string_view yaml, std::string_view filename);
 /// A file as the tree that config_of() takes. Errors as load_config(), but for what the fields hold.
 Result<YamlNode> load_config_tree(const std::string& path);
 
-/// Reads and checks a tree; the tree need not come from a file. Errors as load_config(); what stands in line 0
-/// is named by its path alone.
+/// Reads and checks a tree; the tree need not come from a file. Errors as load_config(); what stands in line
+/// 0 is named by its path alone.
 Result<Config> config_of(const YamlNode& tree, std::string_view filename);
 
 }  // namespace sluice

@@ -33,11 +33,6 @@ constexpr ConfigField kFields[] = {
     {"announce.stop_delay", "a whole number with s, m or h, from 0s to 300s", "1s",
      "At SIGTERM, how long packets are still forwarded after the VIPs are withdrawn.", 0, 300},
 
-    {"metrics", "a map", "none: no metrics are served", "Prometheus metrics over HTTP, read-only."},
-    {"metrics.address", "an IPv4 or IPv6 address of this host, or 0.0.0.0 or ::", "127.0.0.1",
-     "Where to listen."},
-    {"metrics.port", "", "9817", "TCP port to listen on.", 1, 65535},
-
     {"dpdk", "a map", "all defaults", "Start-up of DPDK."},
     {"dpdk.huge_pages", "true or false", "true", "Packet buffers and flow tables in huge pages."},
     {"dpdk.memory_mb", "", "256", "MiB for packet buffers and flow tables.", 16, 1u << 20},
@@ -168,7 +163,8 @@ std::string ConfigField::accepted_text() const {
 std::string_view ConfigField::default_value() const {
   // "0: never" is a value with its meaning.
   const auto value = otherwise.substr(0, otherwise.find(':'));
-  return is_required() || value == "none" || value.find(' ') != std::string_view::npos ? std::string_view() : value;
+  return is_required() || value == "none" || value.find(' ') != std::string_view::npos ? std::string_view()
+                                                                                       : value;
 }
 
 std::span<const ConfigField> config_fields() {

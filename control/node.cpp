@@ -21,7 +21,6 @@ std::string changed_at_start_only(const Config& now, const Config& wanted) {
   if (now.dpdk != wanted.dpdk) return "dpdk";
   if (now.node.run_dir != wanted.node.run_dir) return "node.run_dir";
   if (now.announce != wanted.announce) return "announce";
-  if (now.metrics != wanted.metrics) return "metrics";
   return "";
 }
 

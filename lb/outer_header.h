@@ -59,7 +59,7 @@ OuterHeader make_outer_header(const Tunnel& tunnel, const Prefix& source, const 
                               const MacAddress& source_mac, const MacAddress& next_hop_mac);
 
 inline void OuterHeader::write_before(uint8_t* inner, const InnerPacket& packet, uint16_t packet_id,
-                               bool hardware_checksum) const {
+                                      bool hardware_checksum) const {
   uint8_t* start = inner - bytes.size();
   std::memcpy(start, bytes.data(), bytes.size());
   uint8_t* ip = start + ip_offset;

@@ -12,7 +12,8 @@ TEST(Address, PrintsWhatItParsed) {
 }
 
 TEST(Address, RefusesWhatIsNoAddress) {
-  for (const char* text : {"", "1.2.3", "1.2.3.256", "example.org", "1.2.3.4 ", "2001:db8::1%eth0", "[::1]"}) {
+  for (const char* text :
+       {"", "1.2.3", "1.2.3.256", "example.org", "1.2.3.4 ", "2001:db8::1%eth0", "[::1]"}) {
     const auto parsed = IpAddress::parse(text);
     ASSERT_FALSE(parsed) << text;
     EXPECT_NE(parsed.error().message.find(text), std::string::npos);
@@ -61,7 +62,8 @@ TEST(Prefix, RefusesBadLengthsAndStrayBits) {
 
 TEST(Mac, ParsesAndPrints) {
   EXPECT_EQ(MacAddress::parse("02:00:00:AA:bb:0c")->to_string(), "02:00:00:aa:bb:0c");
-  for (const char* text : {"", "02:00:00:aa:bb", "02-00-00-aa-bb-cc", "02:00:00:aa:bb:cg", "02:00:00:aa:bb:cc:dd"}) {
+  for (const char* text :
+       {"", "02:00:00:aa:bb", "02-00-00-aa-bb-cc", "02:00:00:aa:bb:cg", "02:00:00:aa:bb:cc:dd"}) {
     EXPECT_FALSE(MacAddress::parse(text)) << text;
   }
 }
