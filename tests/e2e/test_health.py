@@ -55,8 +55,10 @@ class Watch:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.process.stop()
+    def __exit__(self, failure, *_):
+        status = self.process.stop()
+        # What a sanitizer finds at the end is a failure too.
+        assert failure or status == 0, f"health_watch ended with status {status}:\n{self.process.output()}"
 
 
 def check(directory, namespace=None, env=None, **target):
