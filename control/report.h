@@ -65,9 +65,11 @@ struct BackendReport {
   std::string address;
   std::string state;  ///< active, drain, down
   uint32_t weight = 0;
-  double slots_share = 0;        ///< of its pool's Maglev table, 0..1
-  bool resolved = false;         ///< frames can leave for it
-  std::string next_hop;          ///< "wan via 02:00:00:00:00:01", or why there is none
+  double slots_share = 0;  ///< of its pool's Maglev table, 0..1
+  bool resolved = false;   ///< frames can leave for it
+  std::string next_hop;    ///< "wan via 02:00:00:00:00:01", or why there is none
+  uint64_t packets = 0;
+  uint64_t bytes = 0;
   std::string health;            ///< "healthy", "unhealthy", "held" (by flap damping); "": it is not checked
   std::string health_error;      ///< of the last check; "" if it was good
   int64_t health_since = 0;      ///< of the present health; seconds since 1970
@@ -75,8 +77,6 @@ struct BackendReport {
   int64_t check_latency_us = 0;  ///< of the last good check
   uint64_t checks = 0;
   uint64_t failed_checks = 0;
-  uint64_t packets = 0;
-  uint64_t bytes = 0;
 };
 
 /// A VIP address.
