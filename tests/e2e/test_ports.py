@@ -60,6 +60,7 @@ def test_small_rings(one_link):
     stop_cleanly(one_link)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("huge_pages", [True, False], ids=["huge", "no-huge"])
 def test_two_queues_and_two_workers_share_the_flows(build, network, huge_pages):
     one_link = OneLink(network, build, queues=2)
@@ -261,6 +262,7 @@ def assert_tunnelled(path, frames, mac):
     assert sorted(sent) == sorted(without_flow_label(tunnelled(frame, mac)) for frame in frames)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("user", [0, 65534], ids=["root", "nobody"])
 def test_frames_of_a_capture_file_come_out_encapsulated(workshop, user):
     frames = vip_frames(120)

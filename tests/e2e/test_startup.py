@@ -27,6 +27,7 @@ def refused(one_link, *words, **options):
     return lines[0]
 
 
+@pytest.mark.smoke
 def test_missing_interface(one_link):
     one_link.write(port={"af_xdp": "nope0"})
     refused(one_link, "port 'wan'", "no interface 'nope0'", "interfaces are: .*eth0")
@@ -221,6 +222,7 @@ def test_a_foreign_xdp_program_stays(one_link):
     one_link.node.run([one_link.build / "control" / "sluice-backend", "detach", "--interface", "eth0"])
 
 
+@pytest.mark.smoke
 def test_after_a_failure_of_the_second_port_the_first_is_as_before(build, network):
     one_link = OneLink(network, build)
     one_link.write(ports=[{"name": "wan", "af_xdp": "eth0"}, {"name": "offline", "vdev": "net_nope0"}],
