@@ -58,7 +58,9 @@ class BuildType:
 RELEASE = BuildType("build", ["--buildtype=release"])
 SANITIZER = BuildType("build-asan",
                       # Line tables are enough for a stack trace, and -O1 halves the time to build.
-                      ["--buildtype=plain", "-Doptimization=1", "-Dcpp_args=-g1", "-Db_sanitize=address,undefined",
+                      # GCC 12 with sanitizers sees uninitialized values that are none: warnings are the release
+                      # build's business.
+                      ["--buildtype=plain", "-Doptimization=1", "-Dwerror=false", "-Dcpp_args=-g1", "-Db_sanitize=address,undefined",
                        "-Db_lundef=false"],
                       test_env=SANITIZER_ENV)
 FUZZ = BuildType("build-fuzz",
