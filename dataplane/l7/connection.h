@@ -1,0 +1,67 @@
+// What client and upstream connections have in common: a socket, bytes that wait on either side, and their
+// turn in the worker's loop. All that a wake-up made them write goes out at its end, in one call.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "dataplane/l7/byte_queue.h"
+#include "dataplane/l7/event_loop.h"
+#include "dataplane/l7/intrusive_list.h"
+#include "dataplane/l7/transport.h"
+
+namespace sluice::l7 {
+
+struct WorkerContext;
+struct UnflushedTag;
+
+class Connection : public IoHandler, public ListLink<UnflushedTag> {
+ public:
+  Connection(WorkerContext& worker, int fd);
+
+  void on_ready(uint32_t events) final;
+  /// Asks for a flush at the end of the wake-up. To be called by whoever has written to output().
+  void wake_output();
+  /// Sends what waits; the worker calls it at the end of a wake-up.
+  void flush();
+
+  ByteQueue& output() { return output_; }
+  bool closed() const { return closed_; }
+
+ protected:
+  /// New bytes, in front of them those left over before. What it leaves in `input` comes again with more
+  /// behind it.
+  virtual void on_input(std::span<const uint8_t>& input) = 0;
+  /// The connection is of no use any more: the peer closed it, or it failed (`why`). Called once, then it is
+  /// deleted.
+  virtual void on_closed(const char* why) = 0;
+  /// The output has drained, so that streams which waited for room can go on.
+  virtual void on_drained() = 0;
+  /// The socket became writable for the first time: connected, or not (an errno).
+  virtual void on_connected(int error) = 0;
+
+  /// Watches the socket. `connecting`: on_connected() comes first.
+  bool watch(bool connecting);
+  /// Closes when all output is sent.
+  void close_after_flush();
+  /// Closes now.
+  void close(const char* why);
+
+  WorkerContext& worker_;
+
+ private:
+  void read();
+  void set_interest(uint32_t events);
+
+  Transport transport_;
+  ByteQueue output_;
+  std::vector<uint8_t> unread_;  // the beginning of a frame
+  uint32_t interest_ = 0;
+  bool connecting_ = false;
+  bool closing_ = false;
+  bool closed_ = false;
+  bool was_full_ = false;
+};
+
+}  // namespace sluice::l7

@@ -1,0 +1,752 @@
+#include "dataplane/l7/http2_session.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace sluice::l7 {
+namespace {
+
+using Kind = CodecEvent::Kind;
+
+// What useless frames cost against Http2Settings::abuse_limit, and what useful ones buy off. A client may
+// cancel every second request and ping with each; one that only does such things is cut off.
+constexpr int32_t kUselessFrame = 1;
+constexpr int32_t kCancelledRequest = 5;
+constexpr int32_t kStreamError = 5;
+constexpr int32_t kFinishedStream = 5;
+constexpr int32_t kDataFrame = 2;
+
+// A header block in more pieces than this is an attack: sixteen frames of the smallest maximum size hold more
+// than any limit lets through.
+constexpr uint16_t kMaxContinuations = 16;
+// Answers that wait for a peer which does not read them.
+constexpr size_t kMaxWaitingControl = 1 << 20;
+// A compressed block is not larger than what it stands for, but for representations that nobody writes.
+constexpr size_t kBlockSlack = 4096;
+
+// Behind a head of its own a DATA frame this short is not worth a new chunk.
+constexpr size_t kShortPiece = 1024;
+
+CodecEvent none() {
+  return {};
+}
+
+}  // namespace
+
+Http2Session::Http2Session(Role role, const Http2Settings& settings, ByteQueue& output, HeaderList& scratch)
+    : settings_(settings),
+      output_(output),
+      scratch_(scratch),
+      role_(role),
+      preface_seen_(role == Role::kClient) {}
+
+size_t Http2Session::capacity() const {
+  return streams_.capacity() + decoder_.capacity() + (block_ ? block_->capacity() + sizeof(*block_) : 0);
+}
+
+// --- writing
+
+void Http2Session::start() {
+  if (role_ == Role::kClient) {
+    output_.append({reinterpret_cast<const uint8_t*>(kClientPreface.data()), kClientPreface.size()});
+  }
+  write_settings();
+  write_window_update(0, settings_.connection_window - kDefaultWindow);
+  receive_window_ = static_cast<int32_t>(settings_.connection_window);
+}
+
+void Http2Session::write_settings() {
+  constexpr size_t kEntry = 6;
+  uint8_t* const from = output_.reserve(kFrameHeaderBytes + 6 * kEntry);
+  uint8_t* at = from + kFrameHeaderBytes;
+  const auto entry = [&at](uint16_t id, uint32_t value) { at = write32(value, write16(id, at)); };
+  if (role_ == Role::kClient) {
+    entry(setting::kEnablePush, 0);
+  } else {
+    entry(setting::kMaxConcurrentStreams, settings_.max_concurrent_streams);
+    if (settings_.extended_connect) entry(setting::kEnableConnectProtocol, 1);
+  }
+  entry(setting::kInitialWindowSize, settings_.stream_window);
+  if (settings_.max_frame_size != kMinMaxFrameSize) entry(setting::kMaxFrameSize, settings_.max_frame_size);
+  entry(setting::kMaxHeaderListSize, static_cast<uint32_t>(settings_.headers.list_size));
+  const auto length = static_cast<uint32_t>(at - from - static_cast<ptrdiff_t>(kFrameHeaderBytes));
+  write_frame_header({length, FrameType::kSettings, 0, 0}, from);
+  output_.commit(kFrameHeaderBytes + length);
+}
+
+void Http2Session::write_window_update(uint32_t id, uint32_t increment) {
+  if (increment == 0) return;
+  uint8_t* at = output_.reserve(kFrameHeaderBytes + 4);
+  write32(increment, write_frame_header({4, FrameType::kWindowUpdate, 0, id}, at));
+  output_.commit(kFrameHeaderBytes + 4);
+}
+
+void Http2Session::write_rst_stream(uint32_t id, Http2Error error) {
+  uint8_t* at = output_.reserve(kFrameHeaderBytes + 4);
+  write32(static_cast<uint32_t>(error), write_frame_header({4, FrameType::kRstStream, 0, id}, at));
+  output_.commit(kFrameHeaderBytes + 4);
+}
+
+void Http2Session::write_header_block(uint32_t id, const HeaderList& fields, bool end_stream) {
+  const uint8_t end_flag = end_stream ? frame_flag::kEndStream : uint8_t{0};
+  const size_t bound = hpack_bound(fields) + 1;
+  const size_t piece = std::min<size_t>(peer_max_frame_, Chunk::kBytes - kFrameHeaderBytes);
+  const auto encode = [this, &fields](uint8_t* into) {
+    if (shrink_peer_table_) *into++ = 0x20;  // a dynamic table of size zero is what this encoder uses
+    shrink_peer_table_ = false;
+    return hpack_encode(fields, into);
+  };
+  if (bound <= piece) {
+    uint8_t* const from = output_.reserve(kFrameHeaderBytes + bound);
+    const auto length = static_cast<uint32_t>(encode(from + kFrameHeaderBytes) - (from + kFrameHeaderBytes));
+    write_frame_header(
+        {length, FrameType::kHeaders, static_cast<uint8_t>(frame_flag::kEndHeaders | end_flag), id}, from);
+    output_.commit(kFrameHeaderBytes + length);
+    return;
+  }
+  thread_local std::vector<uint8_t> block;
+  if (block.size() < bound) block.resize(bound);
+  std::span<const uint8_t> left(block.data(), static_cast<size_t>(encode(block.data()) - block.data()));
+  FrameHeader header{0, FrameType::kHeaders, end_flag, id};
+  do {
+    const auto now = left.first(std::min(piece, left.size()));
+    left = left.subspan(now.size());
+    header.length = static_cast<uint32_t>(now.size());
+    if (left.empty()) header.flags |= frame_flag::kEndHeaders;
+    write_frame_header(header, output_.reserve(kFrameHeaderBytes));
+    output_.commit(kFrameHeaderBytes);
+    output_.append(now);
+    header = {0, FrameType::kContinuation, 0, id};
+  } while (!left.empty());
+}
+
+void Http2Session::accept(uint32_t id, CodecStream& stream, void* owner) {
+  stream = {};
+  stream.id = id;
+  stream.owner = owner;
+  stream.attached = true;
+  stream.head_seen = true;
+  stream.remote_closed = accept_end_stream_;
+  stream.body_left = accept_content_length_;
+  stream.send_window = static_cast<int32_t>(peer_window_);
+  stream.receive_window = static_cast<int32_t>(settings_.stream_window);
+  streams_.insert(stream);
+}
+
+void Http2Session::refuse(uint32_t id, Http2Error error) {
+  write_rst_stream(id, error);
+}
+
+bool Http2Session::can_open() const {
+  return !goaway_received_ && !goaway_sent_ && !fatal_ && streams_.size() < peer_max_streams_ &&
+         next_local_ <= kMaxStreamId;
+}
+
+void Http2Session::open(CodecStream& stream, void* owner, const HeaderList& fields, bool end_stream,
+                        bool bodyless) {
+  stream = {};
+  stream.id = next_local_;
+  next_local_ += 2;
+  stream.owner = owner;
+  stream.attached = true;
+  stream.bodyless = bodyless;
+  stream.local_closed = end_stream;
+  stream.send_window = static_cast<int32_t>(peer_window_);
+  stream.receive_window = static_cast<int32_t>(settings_.stream_window);
+  streams_.insert(stream);
+  write_header_block(stream.id, fields, end_stream);
+}
+
+void Http2Session::send_headers(CodecStream& stream, const HeaderList& fields, bool end_stream) {
+  write_header_block(stream.id, fields, end_stream);
+  if (end_stream) close_local(stream);
+}
+
+bool Http2Session::can_send(const CodecStream& stream) const {
+  return stream.send_window > 0 && send_window_ > 0 && output_.size() < settings_.output_limit;
+}
+
+size_t Http2Session::send_data(CodecStream& stream, std::span<const uint8_t> data, bool end_stream) {
+  size_t allowed = 0;
+  if (can_send(stream)) {
+    allowed = std::min<size_t>(data.size(), static_cast<size_t>(std::min(send_window_, stream.send_window)));
+  }
+  stream.blocked = allowed < data.size();
+  end_stream = end_stream && !stream.blocked;
+  std::span<const uint8_t> left = data.first(allowed);
+  if (left.empty() && !end_stream) return 0;
+  const size_t max_frame = std::min<size_t>(peer_max_frame_, Chunk::kBytes - kFrameHeaderBytes);
+  do {
+    const size_t wanted = std::min(left.size(), max_frame);
+    uint8_t* const at = output_.reserve(kFrameHeaderBytes + std::min(wanted, kShortPiece));
+    const size_t now = std::min(wanted, output_.room() - kFrameHeaderBytes);
+    const bool last = end_stream && now == left.size();
+    uint8_t* const payload = write_frame_header(
+        {static_cast<uint32_t>(now), FrameType::kData, last ? frame_flag::kEndStream : uint8_t{0}, stream.id},
+        at);
+    if (now != 0) std::memcpy(payload, left.data(), now);
+    output_.commit(kFrameHeaderBytes + now);
+    left = left.subspan(now);
+    credit(kDataFrame);
+  } while (!left.empty());
+  send_window_ -= static_cast<int32_t>(allowed);
+  stream.send_window -= static_cast<int32_t>(allowed);
+  if (end_stream) close_local(stream);
+  return allowed;
+}
+
+void Http2Session::consumed(CodecStream& stream, size_t bytes) {
+  stream.unannounced += static_cast<uint32_t>(bytes);
+  if (!stream.attached || stream.remote_closed || stream.unannounced < settings_.stream_window / 2) return;
+  write_window_update(stream.id, stream.unannounced);
+  stream.receive_window += static_cast<int32_t>(stream.unannounced);
+  stream.unannounced = 0;
+}
+
+void Http2Session::reset(CodecStream& stream, Http2Error error) {
+  if (!stream.attached) return;
+  if (!fatal_) write_rst_stream(stream.id, error);
+  detach(stream);
+}
+
+void Http2Session::detach(CodecStream& stream) {
+  if (!stream.attached) return;
+  streams_.erase(stream.id);
+  stream.attached = false;
+}
+
+void Http2Session::ping(uint64_t opaque) {
+  uint8_t* at = output_.reserve(kFrameHeaderBytes + 8);
+  at = write_frame_header({8, FrameType::kPing, 0, 0}, at);
+  write32(static_cast<uint32_t>(opaque), write32(static_cast<uint32_t>(opaque >> 32), at));
+  output_.commit(kFrameHeaderBytes + 8);
+}
+
+void Http2Session::announce_goaway() {
+  if (goaway_sent_ || fatal_) return;
+  uint8_t* at = output_.reserve(kFrameHeaderBytes + 8);
+  write32(0, write32(kMaxStreamId, write_frame_header({8, FrameType::kGoAway, 0, 0}, at)));
+  output_.commit(kFrameHeaderBytes + 8);
+}
+
+void Http2Session::goaway(Http2Error error, std::string_view debug) {
+  if (!goaway_sent_) last_accepted_ = highest_remote_;
+  goaway_sent_ = true;
+  const auto length = static_cast<uint32_t>(8 + debug.size());
+  uint8_t* at = output_.reserve(kFrameHeaderBytes + length);
+  at = write_frame_header({length, FrameType::kGoAway, 0, 0}, at);
+  at = write32(static_cast<uint32_t>(error), write32(last_accepted_, at));
+  if (!debug.empty()) std::memcpy(at, debug.data(), debug.size());
+  output_.commit(kFrameHeaderBytes + length);
+}
+
+void Http2Session::close_local(CodecStream& stream) {
+  stream.local_closed = true;
+  if (!stream.remote_closed) return;
+  detach(stream);
+  credit(kFinishedStream);
+}
+
+void Http2Session::close_remote(CodecStream& stream) {
+  stream.remote_closed = true;
+  if (!stream.local_closed) return;
+  detach(stream);
+  credit(kFinishedStream);
+}
+
+// --- what goes wrong
+
+CodecEvent Http2Session::fatal(Http2Error error, const char* reason) {
+  if (!fatal_) goaway(error, reason);
+  fatal_ = true;
+  CodecEvent event;
+  event.kind = Kind::kFatal;
+  event.error = error;
+  event.reason = reason;
+  return event;
+}
+
+CodecEvent Http2Session::stream_error(uint32_t id, Http2Error error, const char* reason) {
+  write_rst_stream(id, error);
+  CodecStream* stream = streams_.find(id);
+  if (stream != nullptr) detach(*stream);
+  CodecEvent event;
+  if (abused(kStreamError)) {
+    event = fatal(Http2Error::kEnhanceYourCalm, "too many stream errors");
+  } else if (stream != nullptr) {
+    event.kind = Kind::kReset;
+    event.error = error;
+    event.reason = reason;
+  }
+  event.stream = stream;
+  event.stream_id = id;
+  return event;
+}
+
+bool Http2Session::abused(int32_t cost) {
+  abuse_ += cost;
+  return abuse_ > settings_.abuse_limit || output_.size() > kMaxWaitingControl;
+}
+
+void Http2Session::credit(int32_t worth) {
+  abuse_ = std::max(abuse_ - worth, 0);
+}
+
+bool Http2Session::is_idle(uint32_t id) const {
+  return is_ours(id) ? id >= next_local_ : id > highest_remote_;
+}
+
+// --- reading
+
+CodecEvent Http2Session::next(std::span<const uint8_t>& input) {
+  if (!preface_seen_) {
+    const size_t compared = std::min(input.size(), kClientPreface.size());
+    if (std::memcmp(input.data(), kClientPreface.data(), compared) != 0) {
+      return fatal(Http2Error::kProtocolError, "the connection does not begin with the HTTP/2 preface");
+    }
+    if (compared < kClientPreface.size()) return none();
+    input = input.subspan(kClientPreface.size());
+    preface_seen_ = true;
+  }
+  while (!fatal_) {
+    if (data_left_ != 0 || padding_left_ != 0) {
+      if (input.empty()) return none();
+      const CodecEvent event = on_data_bytes(input);
+      if (event.kind != Kind::kNone) return event;
+      continue;
+    }
+    if (input.size() < kFrameHeaderBytes) return none();
+    const FrameHeader header = read_frame_header(input.data());
+    if (header.length > settings_.max_frame_size) {
+      return fatal(Http2Error::kFrameSizeError, "frame larger than SETTINGS_MAX_FRAME_SIZE");
+    }
+    if (block_stream_ != 0 && (header.type != FrameType::kContinuation || header.stream != block_stream_)) {
+      return fatal(Http2Error::kProtocolError, "header block interrupted by another frame");
+    }
+    if (!settings_seen_ && (header.type != FrameType::kSettings || (header.flags & frame_flag::kAck) != 0)) {
+      return fatal(Http2Error::kProtocolError, "first frame is not SETTINGS");
+    }
+    CodecEvent event;
+    if (header.type == FrameType::kData) {
+      const bool padded = (header.flags & frame_flag::kPadded) != 0;
+      if (padded && header.length != 0 && input.size() == kFrameHeaderBytes) return none();
+      event = on_data_begin(header, input);
+    } else {
+      if (input.size() < kFrameHeaderBytes + header.length) return none();
+      const Received frame{header, input.data() + kFrameHeaderBytes};
+      event = on_frame(frame);
+      input = input.subspan(kFrameHeaderBytes + header.length);
+    }
+    if (event.kind != Kind::kNone) return event;
+  }
+  input = {};
+  return none();
+}
+
+CodecEvent Http2Session::on_frame(const Received& frame) {
+  switch (frame.header.type) {
+    case FrameType::kHeaders:
+      return on_headers(frame);
+    case FrameType::kContinuation:
+      return on_continuation(frame);
+    case FrameType::kRstStream:
+      return on_rst_stream(frame);
+    case FrameType::kSettings:
+      return on_settings(frame);
+    case FrameType::kPing:
+      return on_ping(frame);
+    case FrameType::kGoAway:
+      return on_goaway(frame);
+    case FrameType::kWindowUpdate:
+      return on_window_update(frame);
+    case FrameType::kPushPromise:
+      return fatal(Http2Error::kProtocolError, "PUSH_PROMISE, which is not enabled");
+    case FrameType::kPriority:
+      if (frame.header.stream == 0) return fatal(Http2Error::kProtocolError, "PRIORITY on stream 0");
+      if (frame.header.length != 5) {
+        if (is_idle(frame.header.stream))
+          return fatal(Http2Error::kFrameSizeError, "PRIORITY of a wrong size");
+        return stream_error(frame.header.stream, Http2Error::kFrameSizeError, "PRIORITY of a wrong size");
+      }
+      break;
+    default:
+      break;  // RFC 9113 section 4.1: unknown types are ignored
+  }
+  if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many frames without use");
+  return none();
+}
+
+CodecEvent Http2Session::on_data_begin(const FrameHeader& header, std::span<const uint8_t>& input) {
+  if (header.stream == 0) return fatal(Http2Error::kProtocolError, "DATA on stream 0");
+  uint32_t data = header.length;
+  uint32_t padding = 0;
+  if ((header.flags & frame_flag::kPadded) != 0) {
+    if (header.length == 0) return fatal(Http2Error::kFrameSizeError, "padded DATA without a padding length");
+    padding = input[kFrameHeaderBytes];
+    if (padding >= header.length) return fatal(Http2Error::kProtocolError, "padding larger than the frame");
+    data = header.length - 1 - padding;
+    input = input.subspan(1);
+  }
+  input = input.subspan(kFrameHeaderBytes);
+
+  // The connection's window is given back at once: what a stream holds is bounded by its own window, and a
+  // slow stream must not slow the others.
+  const auto length = static_cast<int32_t>(header.length);
+  receive_window_ -= length;
+  if (receive_window_ < 0)
+    return fatal(Http2Error::kFlowControlError, "more DATA than the connection's window");
+  unannounced_ += header.length;
+  if (unannounced_ >= settings_.connection_window / 2) {
+    write_window_update(0, unannounced_);
+    receive_window_ += static_cast<int32_t>(unannounced_);
+    unannounced_ = 0;
+  }
+
+  data_left_ = data;
+  padding_left_ = padding;
+  data_stream_ = 0;  // until all is checked, the bytes are to be skipped
+  data_end_stream_ = (header.flags & frame_flag::kEndStream) != 0;
+  const bool useless = data == 0 && !data_end_stream_;
+  CodecStream* stream = streams_.find(header.stream);
+  if (stream == nullptr) {
+    if (is_idle(header.stream)) return fatal(Http2Error::kProtocolError, "DATA on an idle stream");
+    // Probably on its way when the stream was reset.
+    if (useless && abused(kUselessFrame))
+      return fatal(Http2Error::kEnhanceYourCalm, "too many empty DATA frames");
+    return none();
+  }
+  if (stream->remote_closed)
+    return stream_error(header.stream, Http2Error::kStreamClosed, "DATA behind the end of the stream");
+  if (!stream->head_seen)
+    return stream_error(header.stream, Http2Error::kProtocolError, "DATA before HEADERS");
+  stream->receive_window -= length;
+  if (stream->receive_window < 0) {
+    return stream_error(header.stream, Http2Error::kFlowControlError, "more DATA than the stream's window");
+  }
+  if (stream->bodyless && data != 0) {
+    return stream_error(header.stream, Http2Error::kProtocolError, "a body where there can be none");
+  }
+  if (stream->body_left >= 0) {
+    stream->body_left -= data;
+    if (stream->body_left < 0 || (data_end_stream_ && stream->body_left != 0)) {
+      return stream_error(header.stream, Http2Error::kProtocolError, "body and content-length differ");
+    }
+  }
+  if (useless) {
+    if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many empty DATA frames");
+  } else {
+    credit(kDataFrame);
+  }
+  consumed(*stream, header.length - data);
+  data_stream_ = header.stream;
+  return data == 0 ? on_data_bytes(input) : none();
+}
+
+CodecEvent Http2Session::on_data_bytes(std::span<const uint8_t>& input) {
+  const size_t size = std::min<size_t>(input.size(), data_left_);
+  const auto bytes = input.first(size);
+  data_left_ -= static_cast<uint32_t>(size);
+  input = input.subspan(size);
+  const bool all = data_left_ == 0;
+  if (all) {
+    const size_t padding = std::min<size_t>(input.size(), padding_left_);
+    padding_left_ -= static_cast<uint32_t>(padding);
+    input = input.subspan(padding);
+  }
+  CodecStream* stream = data_stream_ == 0 ? nullptr : streams_.find(data_stream_);
+  if (all) data_stream_ = 0;
+  if (stream == nullptr || (bytes.empty() && !(all && data_end_stream_))) return none();
+  CodecEvent event;
+  event.kind = Kind::kData;
+  event.stream = stream;
+  event.stream_id = stream->id;
+  event.data = bytes;
+  event.end_stream = all && data_end_stream_;
+  if (event.end_stream) close_remote(*stream);
+  return event;
+}
+
+CodecEvent Http2Session::on_headers(const Received& frame) {
+  const uint32_t id = frame.header.stream;
+  if (id == 0) return fatal(Http2Error::kProtocolError, "HEADERS on stream 0");
+  if (role_ == Role::kServer && (id & 1) == 0)
+    return fatal(Http2Error::kProtocolError, "HEADERS on an even stream");
+  std::span<const uint8_t> block(frame.payload, frame.header.length);
+  if ((frame.header.flags & frame_flag::kPadded) != 0) {
+    if (block.empty()) return fatal(Http2Error::kFrameSizeError, "padded HEADERS without a padding length");
+    const size_t padding = block[0];
+    block = block.subspan(1);
+    if (padding > block.size()) return fatal(Http2Error::kProtocolError, "padding larger than the frame");
+    block = block.first(block.size() - padding);
+  }
+  if ((frame.header.flags & frame_flag::kPriority) != 0) {
+    if (block.size() < 5)
+      return fatal(Http2Error::kFrameSizeError, "HEADERS too short for its priority fields");
+    block = block.subspan(5);
+  }
+  block_stream_ = id;
+  block_end_stream_ = (frame.header.flags & frame_flag::kEndStream) != 0;
+  continuations_ = 0;
+  if ((frame.header.flags & frame_flag::kEndHeaders) != 0) return on_header_block(block);
+  block_ = std::make_unique<std::vector<uint8_t>>(block.begin(), block.end());
+  return none();
+}
+
+CodecEvent Http2Session::on_continuation(const Received& frame) {
+  if (block_stream_ == 0) return fatal(Http2Error::kProtocolError, "CONTINUATION without HEADERS");
+  if (++continuations_ > kMaxContinuations)
+    return fatal(Http2Error::kEnhanceYourCalm, "too many CONTINUATION frames");
+  if (block_->size() + frame.header.length > settings_.headers.list_size + kBlockSlack) {
+    return fatal(Http2Error::kEnhanceYourCalm, "header block larger than the limit");
+  }
+  block_->insert(block_->end(), frame.payload, frame.payload + frame.header.length);
+  if ((frame.header.flags & frame_flag::kEndHeaders) == 0) return none();
+  const auto block = std::move(block_);
+  return on_header_block(*block);
+}
+
+CodecEvent Http2Session::on_header_block(std::span<const uint8_t> block) {
+  const uint32_t id = block_stream_;
+  block_stream_ = 0;
+  scratch_.clear();
+  const HpackError error = decoder_.decode(block, scratch_, settings_.headers);
+  const bool too_large = error == HpackError::kTooLarge;
+  if (error != HpackError::kNone && !too_large)
+    return fatal(Http2Error::kCompressionError, text_of(error).data());
+
+  CodecStream* stream = streams_.find(id);
+  if (role_ == Role::kServer && id > highest_remote_) {
+    highest_remote_ = id;
+    if (goaway_sent_)
+      return none();  // its number is above the one that GOAWAY named: the client tries elsewhere
+    if (streams_.size() >= settings_.max_concurrent_streams) {
+      return stream_error(id, Http2Error::kRefusedStream,
+                          "more streams than SETTINGS_MAX_CONCURRENT_STREAMS");
+    }
+    CodecEvent event = on_request(block_end_stream_);
+    event.stream_id = id;
+    if (too_large) {
+      event.error = Http2Error::kEnhanceYourCalm;
+      event.head.error = text_of(HpackError::kTooLarge).data();
+    }
+    return event;
+  }
+  if (stream == nullptr) {
+    if (is_idle(id)) return fatal(Http2Error::kProtocolError, "HEADERS on an idle stream");
+    if (abused(kUselessFrame))
+      return fatal(Http2Error::kEnhanceYourCalm, "too many HEADERS on closed streams");
+    return none();
+  }
+  if (stream->remote_closed)
+    return stream_error(id, Http2Error::kStreamClosed, "HEADERS behind the end of the stream");
+  if (too_large) return stream_error(id, Http2Error::kEnhanceYourCalm, text_of(HpackError::kTooLarge).data());
+  return on_message(*stream, block_end_stream_);
+}
+
+CodecEvent Http2Session::on_request(bool end_stream) {
+  CodecEvent event;
+  event.kind = Kind::kHead;
+  event.end_stream = end_stream;
+  event.head = check_request(scratch_);
+  if (event.head.error == nullptr && end_stream && event.head.content_length > 0) {
+    event.head.error = "body and content-length differ";
+  }
+  if (event.head.error != nullptr) event.error = Http2Error::kProtocolError;
+  accept_end_stream_ = end_stream;
+  accept_content_length_ = end_stream ? -1 : event.head.content_length;
+  return event;
+}
+
+// A response's head or informational head, or trailers of either side.
+CodecEvent Http2Session::on_message(CodecStream& stream, bool end_stream) {
+  CodecEvent event;
+  event.stream = &stream;
+  event.stream_id = stream.id;
+  event.end_stream = end_stream;
+  if (stream.head_seen) {
+    if (!end_stream)
+      return stream_error(stream.id, Http2Error::kProtocolError, "trailers without END_STREAM");
+    if (const char* error = check_trailers(scratch_))
+      return stream_error(stream.id, Http2Error::kProtocolError, error);
+    if (stream.body_left > 0)
+      return stream_error(stream.id, Http2Error::kProtocolError, "body and content-length differ");
+    event.kind = Kind::kTrailers;
+  } else {
+    event.head = check_response(scratch_);
+    if (event.head.error != nullptr)
+      return stream_error(stream.id, Http2Error::kProtocolError, event.head.error);
+    if (event.head.status < 200) {
+      if (end_stream)
+        return stream_error(stream.id, Http2Error::kProtocolError,
+                            "informational response that ends the stream");
+      if (abused(kUselessFrame))
+        return fatal(Http2Error::kEnhanceYourCalm, "too many informational responses");
+      event.kind = Kind::kInformational;
+      return event;
+    }
+    event.kind = Kind::kHead;
+    stream.head_seen = true;
+    stream.bodyless = stream.bodyless || event.head.status == 204 || event.head.status == 304;
+    stream.body_left = stream.bodyless ? -1 : event.head.content_length;
+    if (end_stream && stream.body_left > 0) {
+      return stream_error(stream.id, Http2Error::kProtocolError, "body and content-length differ");
+    }
+  }
+  if (end_stream) close_remote(stream);
+  return event;
+}
+
+CodecEvent Http2Session::on_rst_stream(const Received& frame) {
+  if (frame.header.stream == 0) return fatal(Http2Error::kProtocolError, "RST_STREAM on stream 0");
+  if (frame.header.length != 4) return fatal(Http2Error::kFrameSizeError, "RST_STREAM of a wrong size");
+  if (is_idle(frame.header.stream)) return fatal(Http2Error::kProtocolError, "RST_STREAM on an idle stream");
+  CodecStream* stream = streams_.find(frame.header.stream);
+  // A client that opens and cancels costs the site behind it work: rapid reset, CVE-2023-44487.
+  if (abused(stream != nullptr ? kCancelledRequest : kUselessFrame)) {
+    return fatal(Http2Error::kEnhanceYourCalm, "too many streams reset");
+  }
+  if (stream == nullptr) return none();
+  detach(*stream);
+  CodecEvent event;
+  event.kind = Kind::kReset;
+  event.stream = stream;
+  event.stream_id = stream->id;
+  event.error = static_cast<Http2Error>(read32(frame.payload));
+  return event;
+}
+
+const char* Http2Session::apply_setting(uint16_t id, uint32_t value, Http2Error& error) {
+  error = Http2Error::kProtocolError;
+  switch (id) {
+    case setting::kHeaderTableSize:
+      if (value < 4096) shrink_peer_table_ = true;
+      return nullptr;
+    case setting::kEnablePush:
+      return value > 1 || (value == 1 && role_ == Role::kClient) ? "SETTINGS_ENABLE_PUSH out of range"
+                                                                 : nullptr;
+    case setting::kMaxConcurrentStreams:
+      peer_max_streams_ = value;
+      return nullptr;
+    case setting::kInitialWindowSize: {
+      error = Http2Error::kFlowControlError;
+      if (value > kMaxWindow) return "SETTINGS_INITIAL_WINDOW_SIZE out of range";
+      const int64_t change = static_cast<int64_t>(value) - peer_window_;
+      peer_window_ = value;
+      bool overflow = false;
+      streams_.for_each([&](CodecStream& stream) {
+        const int64_t window = stream.send_window + change;
+        overflow |= window > kMaxWindow;
+        stream.send_window = static_cast<int32_t>(std::min<int64_t>(window, kMaxWindow));
+      });
+      return overflow ? "SETTINGS_INITIAL_WINDOW_SIZE makes a window too large" : nullptr;
+    }
+    case setting::kMaxFrameSize:
+      if (value < kMinMaxFrameSize || value > kMaxMaxFrameSize) return "SETTINGS_MAX_FRAME_SIZE out of range";
+      peer_max_frame_ = value;
+      return nullptr;
+    case setting::kEnableConnectProtocol:
+      if (value > 1) return "SETTINGS_ENABLE_CONNECT_PROTOCOL out of range";
+      peer_extended_connect_ = value == 1;
+      return nullptr;
+    default:
+      return nullptr;  // SETTINGS_MAX_HEADER_LIST_SIZE is advice; unknown ones are ignored
+  }
+}
+
+CodecEvent Http2Session::on_settings(const Received& frame) {
+  if (frame.header.stream != 0) return fatal(Http2Error::kProtocolError, "SETTINGS on a stream");
+  if ((frame.header.flags & frame_flag::kAck) != 0) {
+    if (frame.header.length != 0)
+      return fatal(Http2Error::kFrameSizeError, "acknowledgement of SETTINGS with a payload");
+    return none();
+  }
+  if (frame.header.length % 6 != 0) return fatal(Http2Error::kFrameSizeError, "SETTINGS of a wrong size");
+  if (!settings_seen_) peer_max_streams_ = UINT32_MAX;  // what SETTINGS do not limit has no limit
+  settings_seen_ = true;
+  if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many SETTINGS");
+  for (uint32_t at = 0; at < frame.header.length; at += 6) {
+    Http2Error error = Http2Error::kNoError;
+    const char* problem = apply_setting(read16(frame.payload + at), read32(frame.payload + at + 2), error);
+    if (problem != nullptr) return fatal(error, problem);
+  }
+  write_frame_header({0, FrameType::kSettings, frame_flag::kAck, 0}, output_.reserve(kFrameHeaderBytes));
+  output_.commit(kFrameHeaderBytes);
+  CodecEvent event;
+  event.kind = Kind::kSettings;
+  return event;
+}
+
+bool Http2Session::start_upgraded(std::span<const uint8_t> payload, bool end_stream) {
+  if (payload.size() % 6 != 0) return false;
+  for (size_t at = 0; at < payload.size(); at += 6) {
+    Http2Error error = Http2Error::kNoError;
+    if (apply_setting(read16(payload.data() + at), read32(payload.data() + at + 2), error) != nullptr)
+      return false;
+  }
+  start();
+  highest_remote_ = 1;
+  accept_end_stream_ = end_stream;
+  accept_content_length_ = -1;
+  return true;
+}
+
+CodecEvent Http2Session::on_ping(const Received& frame) {
+  if (frame.header.stream != 0) return fatal(Http2Error::kProtocolError, "PING on a stream");
+  if (frame.header.length != 8) return fatal(Http2Error::kFrameSizeError, "PING of a wrong size");
+  if ((frame.header.flags & frame_flag::kAck) != 0) {
+    CodecEvent event;
+    event.kind = Kind::kPong;
+    return event;
+  }
+  if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many PINGs");
+  uint8_t* at = output_.reserve(kFrameHeaderBytes + 8);
+  std::memcpy(write_frame_header({8, FrameType::kPing, frame_flag::kAck, 0}, at), frame.payload, 8);
+  output_.commit(kFrameHeaderBytes + 8);
+  return none();
+}
+
+CodecEvent Http2Session::on_goaway(const Received& frame) {
+  if (frame.header.stream != 0) return fatal(Http2Error::kProtocolError, "GOAWAY on a stream");
+  if (frame.header.length < 8) return fatal(Http2Error::kFrameSizeError, "GOAWAY of a wrong size");
+  const uint32_t last = read32(frame.payload) & kMaxStreamId;
+  if (goaway_received_ && last > peer_last_accepted_)
+    return fatal(Http2Error::kProtocolError, "GOAWAY that names more streams than the one before");
+  goaway_received_ = true;
+  peer_last_accepted_ = last;
+  CodecEvent event;
+  event.kind = Kind::kGoAway;
+  event.stream_id = last;
+  event.error = static_cast<Http2Error>(read32(frame.payload + 4));
+  return event;
+}
+
+CodecEvent Http2Session::on_window_update(const Received& frame) {
+  const uint32_t id = frame.header.stream;
+  if (frame.header.length != 4) return fatal(Http2Error::kFrameSizeError, "WINDOW_UPDATE of a wrong size");
+  const uint32_t increment = read32(frame.payload) & kMaxWindow;
+  if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many WINDOW_UPDATEs");
+  CodecEvent event;
+  event.kind = Kind::kWritable;
+  event.stream_id = id;
+  if (id == 0) {
+    if (increment == 0) return fatal(Http2Error::kProtocolError, "WINDOW_UPDATE of zero");
+    if (static_cast<int64_t>(send_window_) + increment > kMaxWindow) {
+      return fatal(Http2Error::kFlowControlError, "WINDOW_UPDATE beyond the largest window");
+    }
+    const bool was_shut = send_window_ <= 0;
+    send_window_ += static_cast<int32_t>(increment);
+    return was_shut && send_window_ > 0 ? event : none();
+  }
+  if (is_idle(id)) return fatal(Http2Error::kProtocolError, "WINDOW_UPDATE on an idle stream");
+  CodecStream* stream = streams_.find(id);
+  if (stream == nullptr) return none();
+  if (increment == 0) return stream_error(id, Http2Error::kProtocolError, "WINDOW_UPDATE of zero");
+  if (static_cast<int64_t>(stream->send_window) + increment > kMaxWindow) {
+    return stream_error(id, Http2Error::kFlowControlError, "WINDOW_UPDATE beyond the largest window");
+  }
+  stream->send_window += static_cast<int32_t>(increment);
+  event.stream = stream;
+  return stream->blocked && stream->send_window > 0 ? event : none();
+}
+
+}  // namespace sluice::l7

@@ -1,0 +1,181 @@
+// One HTTP/2 connection as a state machine (RFC 9113): bytes in, events out; messages in, bytes out. It opens
+// no socket, reads no clock and calls nobody: next() takes bytes and returns what they mean, one event at a
+// time; the commands write frames to the connection's output buffer.
+//
+// Why not nghttp2's session: one takes 25.6 KB before its first request (1 000 sessions, nghttp2 1.52), and
+// an idle client may cost four here. Memory comes with use: tables with the first stream, the output's chunks
+// while bytes wait. The owner keeps the state of its streams in its own objects, so that a stream allocates
+// nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dataplane/l7/byte_queue.h"
+#include "dataplane/l7/codec_event.h"
+#include "dataplane/l7/header_list.h"
+#include "dataplane/l7/hpack.h"
+#include "dataplane/l7/http2_frame.h"
+#include "dataplane/l7/message_rules.h"
+#include "dataplane/l7/stream_table.h"
+
+namespace sluice::l7 {
+
+/// What this side announces, and what it bears.
+struct Http2Settings {
+  uint32_t max_concurrent_streams = 256;  ///< of the peer; servers only
+  uint32_t stream_window = 256 * 1024;    ///< bytes that a stream's peer may send ahead: its memory bound
+  uint32_t connection_window = 16 * 1024 * 1024;
+  uint32_t max_frame_size = kMinMaxFrameSize;
+  HeaderLimits headers;
+  bool extended_connect = false;     ///< RFC 8441; servers only
+  size_t output_limit = 256 * 1024;  ///< no DATA is taken while that many bytes wait to be sent
+  /// Frames without use that a connection may send ahead of useful ones: empty DATA, PING, SETTINGS,
+  /// RST_STREAM, ...
+  int32_t abuse_limit = 1000;
+};
+
+class Http2Session {
+ public:
+  enum class Role : uint8_t { kServer, kClient };
+
+  /// `scratch` receives the fields of each head and may be shared by all sessions of a thread; `settings` and
+  /// both others outlive the session.
+  Http2Session(Role role, const Http2Settings& settings, ByteQueue& output, HeaderList& scratch);
+
+  /// Writes this side's preface.
+  void start();
+  /// A server whose client came by Upgrade from HTTP/1.1 (RFC 7540 section 3.2): `payload` is the decoded
+  /// HTTP2-Settings field. Returns false if that is no settings payload. accept(1, ...) follows start().
+  bool start_upgraded(std::span<const uint8_t> payload, bool end_stream);
+
+  /// Takes bytes from the front of `input` up to the next event. On kNone what is left in `input` is the
+  /// beginning of a frame, to be offered again with more bytes behind it.
+  CodecEvent next(std::span<const uint8_t>& input);
+  /// The fields of the last kHead, kInformational or kTrailers, until next() is called again.
+  HeaderList& headers() { return scratch_; }
+
+  // --- streams of a server
+  /// Makes the request just announced a stream.
+  void accept(uint32_t id, CodecStream& stream, void* owner);
+  /// Answers the request just announced with RST_STREAM.
+  void refuse(uint32_t id, Http2Error error);
+
+  // --- streams of a client
+  /// Whether open() would be taken: the peer's concurrency limit, GOAWAY, stream numbers left.
+  bool can_open() const;
+  /// Sends a request. `bodyless`: its response has no body (HEAD).
+  void open(CodecStream& stream, void* owner, const HeaderList& fields, bool end_stream, bool bodyless);
+
+  // --- both
+  /// Sends a head (informational or final) or trailers (`end_stream`).
+  void send_headers(CodecStream& stream, const HeaderList& fields, bool end_stream);
+  /// Sends as much of `data` as windows and the output's limit let through; returns how much. `end_stream`
+  /// counts if all went. What did not go is announced by kWritable, or may be offered again when the output
+  /// has drained.
+  size_t send_data(CodecStream& stream, std::span<const uint8_t> data, bool end_stream);
+  /// Whether send_data() would take any byte now.
+  bool can_send(const CodecStream& stream) const;
+  /// Gives back `bytes` of the stream's window: they have left this side's memory.
+  void consumed(CodecStream& stream, size_t bytes);
+  /// Ends a stream with RST_STREAM. Nothing follows for it.
+  void reset(CodecStream& stream, Http2Error error);
+  /// Forgets a stream of which nothing more is to be said.
+  void detach(CodecStream& stream);
+  void ping(uint64_t opaque);
+  /// First step of a graceful end (RFC 9113 section 6.8): announces the end, still takes new streams.
+  void announce_goaway();
+  /// Takes no new stream any more. `debug` goes along as text for people.
+  void goaway(Http2Error error, std::string_view debug = {});
+
+  size_t open_streams() const { return streams_.size(); }
+  bool goaway_sent() const { return goaway_sent_; }
+  bool goaway_received() const { return goaway_received_; }
+  uint32_t peer_max_concurrent_streams() const { return peer_max_streams_; }
+  bool peer_extended_connect() const { return peer_extended_connect_; }
+  /// Useless frames so far, less what useful ones have bought off.
+  int32_t abuse() const { return abuse_; }
+  /// Calls `visit(CodecStream&)` for each open stream; it must not open, reset or detach.
+  template <typename Visit>
+  void for_each_stream(Visit visit) const {
+    streams_.for_each(visit);
+  }
+  /// Memory held beside the object itself, in bytes.
+  size_t capacity() const;
+
+ private:
+  struct Received {  // one whole frame
+    FrameHeader header;
+    const uint8_t* payload;
+  };
+  CodecEvent fatal(Http2Error error, const char* reason);
+  CodecEvent stream_error(uint32_t id, Http2Error error, const char* reason);
+  bool abused(int32_t cost);
+  void credit(int32_t worth);
+
+  CodecEvent on_frame(const Received& frame);
+  CodecEvent on_data_begin(const FrameHeader& header, std::span<const uint8_t>& input);
+  CodecEvent on_data_bytes(std::span<const uint8_t>& input);
+  CodecEvent on_headers(const Received& frame);
+  CodecEvent on_continuation(const Received& frame);
+  CodecEvent on_header_block(std::span<const uint8_t> block);
+  CodecEvent on_request(bool end_stream);
+  CodecEvent on_message(CodecStream& stream, bool end_stream);
+  CodecEvent on_rst_stream(const Received& frame);
+  CodecEvent on_settings(const Received& frame);
+  CodecEvent on_ping(const Received& frame);
+  CodecEvent on_goaway(const Received& frame);
+  CodecEvent on_window_update(const Received& frame);
+  const char* apply_setting(uint16_t id, uint32_t value, Http2Error& error);
+  void close_remote(CodecStream& stream);
+  void close_local(CodecStream& stream);
+  bool is_idle(uint32_t id) const;
+  bool is_ours(uint32_t id) const { return (id & 1) == (role_ == Role::kClient ? 1u : 0u); }
+
+  void write_settings();
+  void write_window_update(uint32_t id, uint32_t increment);
+  void write_rst_stream(uint32_t id, Http2Error error);
+  void write_header_block(uint32_t id, const HeaderList& fields, bool end_stream);
+
+  const Http2Settings& settings_;
+  ByteQueue& output_;
+  HeaderList& scratch_;
+  StreamTable<CodecStream> streams_;
+  HpackDecoder decoder_;
+  std::unique_ptr<std::vector<uint8_t>> block_;  // a header block in several frames, which is rare
+
+  Role role_;
+  bool preface_seen_;
+  bool settings_seen_ = false;
+  bool fatal_ = false;
+  bool goaway_sent_ = false;
+  bool goaway_received_ = false;
+  bool peer_extended_connect_ = false;
+  bool shrink_peer_table_ = false;  // a table size update of zero is due at the next header block
+  bool block_end_stream_ = false;
+  bool data_end_stream_ = false;
+  bool accept_end_stream_ = false;
+  uint16_t continuations_ = 0;
+  uint32_t block_stream_ = 0;  // not 0: CONTINUATION must follow
+  uint32_t data_stream_ = 0;   // not 0: inside a DATA frame of that stream
+  uint32_t data_left_ = 0;     // bytes of it still to come, without padding
+  uint32_t padding_left_ = 0;
+  uint32_t highest_remote_ = 0;  // highest stream that the peer has opened
+  uint32_t last_accepted_ = kMaxStreamId;
+  uint32_t next_local_ = 1;
+  uint32_t peer_last_accepted_ = kMaxStreamId;
+  // Before its SETTINGS a peer is taken to bear what RFC 9113 section 6.5.2 recommends as the least.
+  uint32_t peer_max_streams_ = 100;
+  uint32_t peer_window_ = kDefaultWindow;
+  uint32_t peer_max_frame_ = kMinMaxFrameSize;
+  int32_t send_window_ = kDefaultWindow;
+  int32_t receive_window_ = kDefaultWindow;
+  uint32_t unannounced_ = 0;
+  int32_t abuse_ = 0;
+  int64_t accept_content_length_ = -1;
+};
+
+}  // namespace sluice::l7

@@ -1,0 +1,45 @@
+// What the proxy does, as plain values: made by control/ from the configuration, read by the workers.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/l7/http2_session.h"
+#include "lb/l7/endpoint.h"
+#include "lb/l7/pick_settings.h"
+
+namespace sluice::l7 {
+
+enum class HttpVersion : uint8_t { kHttp1, kHttp2 };
+
+/// Servers that answer the same requests.
+struct ClusterSettings {
+  std::string name;
+  HttpVersion protocol = HttpVersion::kHttp2;
+  Http2Settings http2;
+  PickSettings pick;
+  std::vector<Endpoint> endpoints;
+  std::chrono::milliseconds connect_timeout{1000};
+  std::chrono::milliseconds pending_timeout{5000};  ///< how long a request waits for a connection
+  uint32_t max_connections = 32;                    ///< to one endpoint, by one worker
+  uint32_t max_pending = 1024;  ///< requests that wait for a connection to one endpoint, on one worker
+};
+
+struct ListenerSettings {
+  IpAddress address;
+  uint16_t port = 0;
+  Http2Settings http2;
+  std::string cluster;
+};
+
+struct ProxySettings {
+  uint32_t workers = 1;
+  std::vector<int> cpus;  ///< one per worker; empty: not pinned
+  std::vector<ListenerSettings> listeners;
+  std::vector<ClusterSettings> clusters;
+};
+
+}  // namespace sluice::l7

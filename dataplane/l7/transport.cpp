@@ -1,0 +1,115 @@
+#include "dataplane/l7/transport.h"
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace sluice::l7 {
+namespace {
+
+// Enough for a megabyte in one call.
+constexpr size_t kPieces = 64;
+constexpr int kBacklog = 4096;
+
+socklen_t fill(sockaddr_storage& storage, const IpAddress& address, uint16_t port) {
+  storage = {};
+  if (address.is_v4()) {
+    auto& to = reinterpret_cast<sockaddr_in&>(storage);
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    std::memcpy(&to.sin_addr, address.v4_bytes(), 4);
+    return sizeof(to);
+  }
+  auto& to = reinterpret_cast<sockaddr_in6&>(storage);
+  to.sin6_family = AF_INET6;
+  to.sin6_port = htons(port);
+  std::memcpy(&to.sin6_addr, address.bytes().data(), 16);
+  return sizeof(to);
+}
+
+std::string address_text(const IpAddress& address, uint16_t port) {
+  return fmt::format(fmt::runtime(address.is_v4() ? "{}:{}" : "[{}]:{}"), address.to_string(), port);
+}
+
+void set_option(int fd, int level, int option, int value) {
+  setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+}  // namespace
+
+Transport::~Transport() {
+  close(fd_);
+}
+
+IoStatus Transport::read(std::span<uint8_t> into, size_t& bytes) {
+  const ssize_t got = recv(fd_, into.data(), into.size(), 0);
+  if (got > 0) {
+    bytes = static_cast<size_t>(got);
+    return IoStatus::kDone;
+  }
+  if (got == 0) return IoStatus::kClosed;
+  return errno == EAGAIN || errno == EINTR ? IoStatus::kBlocked : IoStatus::kFailed;
+}
+
+IoStatus Transport::flush(ByteQueue& queue) {
+  while (!queue.empty()) {
+    std::array<iovec, kPieces> pieces;
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = static_cast<size_t>(queue.pieces(pieces));
+    const ssize_t sent = sendmsg(fd_, &message, MSG_NOSIGNAL);
+    if (sent < 0) return errno == EAGAIN || errno == EINTR ? IoStatus::kBlocked : IoStatus::kFailed;
+    queue.consume(static_cast<size_t>(sent));
+  }
+  return IoStatus::kDone;
+}
+
+void Transport::end_output() {
+  shutdown(fd_, SHUT_WR);
+}
+
+int Transport::connect_result() const {
+  int error = 0;
+  socklen_t size = sizeof(error);
+  if (getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
+  return error;
+}
+
+Result<int> start_connect(const IpAddress& address, uint16_t port) {
+  sockaddr_storage storage;
+  const socklen_t size = fill(storage, address, port);
+  const int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fail(fmt::format("cannot make a socket: {}", std::strerror(errno)));
+  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0 && errno != EINPROGRESS) {
+    const int error = errno;
+    close(fd);
+    return fail(fmt::format("cannot connect to {}: {}", address_text(address, port), std::strerror(error)));
+  }
+  return fd;
+}
+
+Result<int> listen_on(const IpAddress& address, uint16_t port) {
+  sockaddr_storage storage;
+  const socklen_t size = fill(storage, address, port);
+  const int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fail(fmt::format("cannot make a socket: {}", std::strerror(errno)));
+  set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (address.is_v6()) set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  if (bind(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0 || listen(fd, kBacklog) != 0) {
+    const int error = errno;
+    close(fd);
+    return fail(fmt::format("cannot listen on {}: {}", address_text(address, port), std::strerror(error)));
+  }
+  return fd;
+}
+
+}  // namespace sluice::l7

@@ -1,0 +1,48 @@
+// A connection to an endpoint, and the streams that requests have on it.
+#pragma once
+
+#include <span>
+
+#include "dataplane/l7/connection.h"
+#include "dataplane/l7/http2_session.h"
+#include "dataplane/l7/settings.h"
+#include "dataplane/l7/timer_wheel.h"
+
+namespace sluice::l7 {
+
+class UpstreamPool;
+
+class UpstreamConnection final : public Connection {
+ public:
+  UpstreamConnection(WorkerContext& worker, int fd, UpstreamPool& pool, const ClusterSettings& settings);
+
+  /// Waits for the connection to be made. False if the socket cannot be watched.
+  bool open();
+  /// Whether a request can be sent now.
+  bool has_room() const { return connected_ && !closed() && codec_.can_open(); }
+  bool connected() const { return connected_; }
+  Http2Session& codec() { return codec_; }
+  /// A stream waits for the output to drain.
+  void note_blocked() { blocked_ = true; }
+  /// Nobody waits for the stream any more: cancels it if it is still open.
+  void leave(CodecStream& stream);
+  void shut(const char* why) { close(why); }
+
+ private:
+  void on_input(std::span<const uint8_t>& input) override;
+  void on_closed(const char* why) override;
+  void on_drained() override;
+  void on_connected(int error) override;
+  void resume_streams();
+  void on_goaway(uint32_t last_processed);
+  void close_if_spent();
+
+  UpstreamPool* pool_;
+  Http2Session codec_;
+  Timer connect_timer_;
+  std::chrono::milliseconds connect_timeout_;
+  bool connected_ = false;
+  bool blocked_ = false;
+};
+
+}  // namespace sluice::l7

@@ -1,0 +1,119 @@
+#include "dataplane/l7/upstream_pool.h"
+
+#include <algorithm>
+
+#include "dataplane/l7/upstream_connection.h"
+#include "dataplane/l7/worker_context.h"
+
+namespace sluice::l7 {
+namespace {
+
+// What a server lets through at once if it does not say (RFC 9113 section 6.5.2 recommends no smaller limit).
+constexpr size_t kStreamsPerNewConnection = 100;
+
+constexpr LocalReply kPendingFull{503, 14, "too many requests wait for a connection to the endpoint"};
+constexpr LocalReply kNoConnection{503, 14, "no connection to the endpoint"};
+
+}  // namespace
+
+UpstreamPool::UpstreamPool(WorkerContext& worker, const ClusterSettings& settings, EndpointId id,
+                           std::shared_ptr<EndpointState> endpoint)
+    : worker_(worker), settings_(settings), id_(std::move(id)), endpoint_(std::move(endpoint)) {}
+
+UpstreamPool::~UpstreamPool() {
+  while (!connections_.empty()) connections_.back()->shut("the endpoint has gone");
+}
+
+// The first that has room, not the least busy one: full batches cost less, and the last ones fall idle.
+UpstreamConnection* UpstreamPool::with_room() {
+  const auto found = std::find_if(connections_.begin(), connections_.end(),
+                                  [](UpstreamConnection* connection) { return connection->has_room(); });
+  return found == connections_.end() ? nullptr : *found;
+}
+
+void UpstreamPool::submit(Exchange& exchange) {
+  if (pending_.empty()) {
+    if (UpstreamConnection* connection = with_room()) {
+      exchange.start(*connection);
+      return;
+    }
+  }
+  if (pending_count_ >= settings_.max_pending) {
+    exchange.on_no_connection(kPendingFull);
+    return;
+  }
+  pending_.push_back(exchange);
+  exchange.wait_in(*this);
+  ++pending_count_;
+  if (!connect_if_needed()) fail_pending(last_error_);
+}
+
+void UpstreamPool::withdraw(Exchange& exchange) {
+  exchange.unlink();
+  --pending_count_;
+}
+
+void UpstreamPool::on_connected() {
+  --connecting_;
+  serve_pending();
+}
+
+// False: nothing is there to wait for.
+bool UpstreamPool::connect_if_needed() {
+  while (connecting_ * kStreamsPerNewConnection < pending_count_ &&
+         connections_.size() < settings_.max_connections) {
+    if (!connect()) return !connections_.empty();
+  }
+  return true;
+}
+
+void UpstreamPool::serve_pending() {
+  while (!pending_.empty()) {
+    UpstreamConnection* connection = with_room();
+    if (connection == nullptr) {
+      connect_if_needed();
+      return;
+    }
+    Exchange& exchange = pending_.front();
+    exchange.unlink();
+    --pending_count_;
+    exchange.start(*connection);
+  }
+}
+
+bool UpstreamPool::connect() {
+  const auto fd = start_connect(id_.address, id_.port);
+  if (!fd) {
+    last_error_ = fd.error().message;
+    return false;
+  }
+  auto connection = std::make_unique<UpstreamConnection>(worker_, *fd, *this, settings_);
+  if (!connection->open()) return false;
+  connections_.push_back(connection.release());
+  ++connecting_;
+  return true;
+}
+
+void UpstreamPool::forget(UpstreamConnection& connection, const char* why) {
+  std::erase(connections_, &connection);
+  if (!connection.connected()) {
+    --connecting_;
+    last_error_ = why;
+    if (connections_.empty()) fail_pending(why);
+  } else if (!connect_if_needed()) {
+    fail_pending(last_error_);
+  }
+}
+
+void UpstreamPool::fail_pending(std::string_view /*why*/) {
+  IntrusiveList<Exchange, PendingTag> failed;
+  failed.take_all(pending_);
+  pending_count_ = 0;
+  while (!failed.empty()) {
+    Exchange& exchange = failed.front();
+    exchange.unlink();
+    exchange.on_no_connection(kNoConnection);
+  }
+}
+
+}  // namespace sluice::l7

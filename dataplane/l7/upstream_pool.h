@@ -1,0 +1,56 @@
+// One worker's connections to one endpoint, and the requests that wait for one of them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/l7/exchange.h"
+#include "dataplane/l7/intrusive_list.h"
+#include "dataplane/l7/settings.h"
+
+namespace sluice::l7 {
+
+class UpstreamConnection;
+
+class UpstreamPool {
+ public:
+  UpstreamPool(WorkerContext& worker, const ClusterSettings& settings, EndpointId id,
+               std::shared_ptr<EndpointState> endpoint);
+  UpstreamPool(const UpstreamPool&) = delete;
+  UpstreamPool& operator=(const UpstreamPool&) = delete;
+  ~UpstreamPool();
+
+  /// Sends the request on a connection with room, or lets it wait for one; it is told in either case.
+  void submit(Exchange& exchange);
+  /// A request that waits goes away.
+  void withdraw(Exchange& exchange);
+  /// A connection has been made.
+  void on_connected();
+  /// A connection has got room: sends what waits.
+  void serve_pending();
+  /// A connection is over. If it never was one, requests that wait are told (`why`).
+  void forget(UpstreamConnection& connection, const char* why);
+
+  EndpointState& endpoint() { return *endpoint_; }
+  size_t connections() const { return connections_.size(); }
+
+ private:
+  UpstreamConnection* with_room();
+  bool connect();
+  bool connect_if_needed();
+  void fail_pending(std::string_view why);
+
+  WorkerContext& worker_;
+  const ClusterSettings& settings_;
+  EndpointId id_;
+  std::shared_ptr<EndpointState> endpoint_;
+  std::vector<UpstreamConnection*> connections_;
+  size_t connecting_ = 0;
+  IntrusiveList<Exchange, PendingTag> pending_;
+  size_t pending_count_ = 0;
+  std::string last_error_;
+};
+
+}  // namespace sluice::l7
