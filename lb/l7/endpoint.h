@@ -9,6 +9,7 @@
 #include <string>
 
 #include "lb/address.h"
+#include "lb/l7/endpoint_results.h"
 
 namespace sluice {
 
@@ -45,7 +46,7 @@ struct Endpoint {
 /// The counters of one endpoint, shared by all workers. Lives as long as anybody holds it: sets of endpoints
 /// do, and so must who has a request open there. Its address names the endpoint for as long.
 struct alignas(64) EndpointState {
-  explicit EndpointState(uint32_t slot_number) : slot(slot_number) {}
+  EndpointState(uint32_t slot_number, uint32_t workers) : slot(slot_number), results(workers) {}
   EndpointState(const EndpointState&) = delete;
   EndpointState& operator=(const EndpointState&) = delete;
 
@@ -59,8 +60,9 @@ struct alignas(64) EndpointState {
   std::atomic<uint32_t> active{0};
   /// Place in arrays that workers keep per endpoint; small numbers, used again after an endpoint has gone.
   const uint32_t slot;
+  /// How requests ended; on lines of its own.
+  EndpointResults results;
 };
-static_assert(sizeof(EndpointState) == 64,
-              "one cache line per endpoint: two busy endpoints do not share one");
+static_assert(sizeof(EndpointState) == 128, "the count of open requests is alone on its cache line");
 
 }  // namespace sluice

@@ -45,11 +45,11 @@ IpAddress maglev_identity(const EndpointId& id) {
 }  // namespace
 
 Result<EndpointSet::Pointer> EndpointSet::build(PickSettings settings, std::vector<Endpoint> endpoints,
-                                                const EndpointSet* previous, PickTime now) {
+                                                const EndpointSet* previous, PickTime now, uint32_t workers) {
   if (auto accepted = check_pick_settings(settings); !accepted) return tl::unexpected(accepted.error());
   std::shared_ptr<EndpointSet> set(new EndpointSet(std::move(settings)));
   if (auto taken = set->take_in(std::move(endpoints)); !taken) return tl::unexpected(taken.error());
-  set->adopt_states(previous, now);
+  set->adopt_states(previous, now, workers);
   if (auto built = set->build_levels(previous, now); !built) return tl::unexpected(built.error());
   return Pointer(std::move(set));
 }
@@ -84,7 +84,7 @@ Result<void> EndpointSet::take_in(std::vector<Endpoint> endpoints) {
   return {};
 }
 
-void EndpointSet::adopt_states(const EndpointSet* previous, PickTime now) {
+void EndpointSet::adopt_states(const EndpointSet* previous, PickTime now, uint32_t workers) {
   std::vector<bool> used(previous != nullptr ? previous->slots_ : 0);
   states_.resize(endpoints_.size());
   std::vector<PickTime> since(endpoints_.size(), previous != nullptr ? now : kAlways);
@@ -103,7 +103,7 @@ void EndpointSet::adopt_states(const EndpointSet* previous, PickTime now) {
   };
   hot_.reserve(endpoints_.size());
   for (uint32_t i = 0; i < endpoints_.size(); ++i) {
-    if (states_[i] == nullptr) states_[i] = std::make_shared<EndpointState>(next_free());
+    if (states_[i] == nullptr) states_[i] = std::make_shared<EndpointState>(next_free(), workers);
     slots_ = std::max(slots_, states_[i]->slot + 1);
     hot_.push_back({states_[i].get(), since[i], endpoints_[i].weight});
     if (since[i] != kAlways) slow_until_ = std::max(slow_until_, since[i] + settings_.slow_start.window);

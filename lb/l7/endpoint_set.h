@@ -63,7 +63,7 @@ class EndpointSet {
   /// check_pick_settings(); an identity listed twice; a weight or priority out of range; more than
   /// kMaxMaglevEntries endpoints, or for Maglev more than slots.
   static Result<Pointer> build(PickSettings settings, std::vector<Endpoint> endpoints,
-                               const EndpointSet* previous, PickTime now);
+                               const EndpointSet* previous, PickTime now, uint32_t workers = 1);
 
   const PickSettings& settings() const { return settings_; }
   /// In the order of their identities.
@@ -83,7 +83,7 @@ class EndpointSet {
  private:
   explicit EndpointSet(PickSettings settings) : settings_(std::move(settings)) {}
   Result<void> take_in(std::vector<Endpoint> endpoints);
-  void adopt_states(const EndpointSet* previous, PickTime now);
+  void adopt_states(const EndpointSet* previous, PickTime now, uint32_t workers);
   Result<void> build_levels(const EndpointSet* previous, PickTime now);
   Result<void> build_groups(PickLevel& level, const EndpointSet* previous, PickTime now);
   Result<uint32_t> add_group(std::vector<uint32_t> members, const EndpointSet* previous, PickTime now);
