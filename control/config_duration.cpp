@@ -27,16 +27,16 @@ Result<std::chrono::milliseconds> parse_milliseconds(std::string_view text, cons
 
 }  // namespace
 
-void read_seconds(const ConfigSection& section, std::string_view key, std::string_view schema,
+void read_seconds(const ConfigSection& section, std::string_view key, std::string_view /*schema*/,
                   std::chrono::seconds& into) {
   section.value(key, into,
-                [&](const std::string& text) { return parse_duration(text, *find_config_field(schema)); });
+                [&](const std::string& text) { return parse_duration(text, section.table_field(key)); });
 }
 
-void read_milliseconds(const ConfigSection& section, std::string_view key, const std::string& schema,
+void read_milliseconds(const ConfigSection& section, std::string_view key, const std::string& /*schema*/,
                        std::chrono::milliseconds& into) {
   section.value(key, into, [&](const std::string& text) {
-    return parse_milliseconds(text, *find_config_field(schema));
+    return parse_milliseconds(text, section.table_field(key));
   });
 }
 

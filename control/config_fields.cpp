@@ -1,9 +1,5 @@
 #include "control/config_fields.h"
 
-#include <fmt/format.h>
-
-#include <map>
-
 #include "dataplane/l4/settings.h"
 #include "lb/flow_table.h"
 #include "lb/maglev.h"
@@ -148,23 +144,11 @@ static_assert(kMinMaglevSize == 251 && kMaxMaglevSize == 5'000'011, "in the word
 static_assert(l4::kMaxAfXdpMtu == 3400, "in the words above");
 static_assert(kMaxIdleTimeoutSeconds == 7200, "in the words above");
 
-std::string_view parent_of(std::string_view path) {
-  const auto dot = path.rfind('.');
-  return dot == std::string_view::npos ? std::string_view{} : path.substr(0, dot);
-}
-
 }  // namespace
 
-std::string ConfigField::accepted_text() const {
-  if (!accepted.empty()) return std::string(accepted);
-  return fmt::format("a whole number from {} to {}", min, max);
-}
-
-std::string_view ConfigField::default_value() const {
-  // "0: never" is a value with its meaning.
-  const auto value = otherwise.substr(0, otherwise.find(':'));
-  return is_required() || value == "none" || value.find(' ') != std::string_view::npos ? std::string_view()
-                                                                                       : value;
+const ConfigTable& config_table() {
+  static const ConfigTable table(kFields);
+  return table;
 }
 
 std::span<const ConfigField> config_fields() {
@@ -172,29 +156,11 @@ std::span<const ConfigField> config_fields() {
 }
 
 const ConfigField* find_config_field(std::string_view path) {
-  static const auto by_path = [] {
-    std::map<std::string_view, const ConfigField*> fields;
-    for (const ConfigField& field : kFields) fields.emplace(field.path, &field);
-    return fields;
-  }();
-  const auto found = by_path.find(path);
-  return found == by_path.end() ? nullptr : found->second;
+  return config_table().find(path);
 }
 
 const std::vector<const ConfigField*>& config_fields_of(std::string_view parent) {
-  static const auto by_parent = [] {
-    std::map<std::string_view, std::vector<const ConfigField*>> fields;
-    for (const ConfigField& field : kFields) fields[parent_of(field.path)].push_back(&field);
-    return fields;
-  }();
-  static const std::vector<const ConfigField*> none;
-  const auto found = by_parent.find(parent);
-  return found == by_parent.end() ? none : found->second;
-}
-
-std::string_view config_field_key(const ConfigField& field) {
-  const auto dot = field.path.rfind('.');
-  return dot == std::string_view::npos ? field.path : field.path.substr(dot + 1);
+  return config_table().of(parent);
 }
 
 }  // namespace sluice

@@ -52,8 +52,8 @@ std::string found_text(const YamlNode& node) {
 }
 
 ConfigSection::ConfigSection(ConfigProblems& problems, const YamlNode* node, std::string path,
-                             std::string schema)
-    : problems_(&problems), node_(node), path_(std::move(path)), schema_(std::move(schema)) {
+                             std::string schema, const ConfigTable& table)
+    : problems_(&problems), table_(&table), node_(node), path_(std::move(path)), schema_(std::move(schema)) {
   if (node_ == nullptr) return;
   if (node_->kind == YamlNode::Kind::kList || node_->kind == YamlNode::Kind::kScalar) {
     report(*node_, {}, fmt::format("found {}; accepted: a map", found_text(*node_)));
@@ -71,7 +71,7 @@ void ConfigSection::check_keys() const {
              fmt::format("found {} as the name of a field; accepted: a text", found_text(entry.key)));
       continue;
     }
-    if (find_config_field(schema_of(entry.key.text)) == nullptr) {
+    if (table_->find(schema_of(entry.key.text)) == nullptr) {
       refuse_unknown(entry.key);
       continue;
     }
@@ -82,7 +82,7 @@ void ConfigSection::check_keys() const {
                          first->second.line > 0 ? in_line(first->second) : " just before"));
     }
   }
-  for (const ConfigField* field : config_fields_of(schema_)) {
+  for (const ConfigField* field : table_->of(schema_)) {
     if (field->is_required() && find(config_field_key(*field)) == nullptr) {
       report(*node_, config_field_key(*field),
              fmt::format("found nothing; accepted: {}", field->accepted_text()));
@@ -92,7 +92,7 @@ void ConfigSection::check_keys() const {
 
 void ConfigSection::refuse_unknown(const YamlNode& key) const {
   std::vector<std::string_view> known;
-  for (const ConfigField* field : config_fields_of(schema_)) known.push_back(config_field_key(*field));
+  for (const ConfigField* field : table_->of(schema_)) known.push_back(config_field_key(*field));
   const auto nearest = nearest_word(key.text, known);
   report(key, {},
          fmt::format("found unknown field {}{}; accepted: {}", found_text(key),
@@ -105,7 +105,7 @@ const YamlNode* ConfigSection::flag(std::string_view key, bool& into) const {
 }
 
 ConfigSection ConfigSection::section(std::string_view key) const {
-  return ConfigSection(*problems_, find(key), path_to(key), schema_of(key));
+  return ConfigSection(*problems_, find(key), path_to(key), schema_of(key), *table_);
 }
 
 std::vector<ConfigSection> ConfigSection::sections(std::string_view key) const {
@@ -125,7 +125,7 @@ std::vector<ConfigSection> ConfigSection::sections(std::string_view key) const {
     result.emplace_back(
         *problems_, &item,
         by_name ? fmt::format("{}[{}]", path_to(key), name->text) : fmt::format("{}[{}]", path_to(key), i),
-        schema_of(key) + "[]");
+        schema_of(key) + "[]", *table_);
   }
   return result;
 }
@@ -178,7 +178,7 @@ std::string ConfigSection::schema_of(std::string_view key) const {
 }
 
 const ConfigField& ConfigSection::table_field(std::string_view key) const {
-  const ConfigField* field = find_config_field(schema_of(key));
+  const ConfigField* field = table_->find(schema_of(key));
   if (field == nullptr) throw std::logic_error("no such field in the table: " + schema_of(key));
   return *field;
 }

@@ -59,7 +59,9 @@ class ConfigSection {
  public:
   /// `node` may be nullptr (the map is absent) and must outlive the section. `path` is the place for people,
   /// "vips[3]"; `schema` is the same in the table, "vips[]".
-  ConfigSection(ConfigProblems& problems, const YamlNode* node, std::string path, std::string schema);
+  /// `table` has the fields of this kind of file.
+  ConfigSection(ConfigProblems& problems, const YamlNode* node, std::string path, std::string schema,
+                const ConfigTable& table = config_table());
 
   const std::string& path() const { return path_; }
   const YamlNode* node() const { return node_; }
@@ -104,6 +106,9 @@ class ConfigSection {
     return *parsed;
   }
 
+  /// What the table says of a field of this map, which has it.
+  const ConfigField& table_field(std::string_view key) const;
+
   /// A map inside this one.
   ConfigSection section(std::string_view key) const;
   /// The maps of a list.
@@ -122,9 +127,9 @@ class ConfigSection {
   const YamlNode* scalar(std::string_view key) const;
   std::string path_to(std::string_view key) const;
   std::string schema_of(std::string_view key) const;
-  const ConfigField& table_field(std::string_view key) const;
 
   ConfigProblems* problems_;
+  const ConfigTable* table_;
   const YamlNode* node_;
   std::string path_;
   std::string schema_;
