@@ -1,22 +1,18 @@
 #include "control/config.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <exception>
-#include <memory>
 #include <set>
 
 #include "control/config_check.h"
 #include "control/config_duration.h"
 #include "control/config_health.h"
 #include "control/config_reader.h"
+#include "control/config_text.h"
 #include "control/yaml_tree.h"
 #include "lb/maglev.h"
 
@@ -24,40 +20,12 @@ namespace sluice {
 
 namespace {
 
-bool is_name(std::string_view text) {
-  const auto alphanumeric = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-  };
-  return !text.empty() && text.size() <= 63 && alphanumeric(text.front()) &&
-         std::all_of(text.begin(), text.end(),
-                     [&](char c) { return alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
-}
-
-Result<std::string> parse_name(const std::string& text) {
-  if (!is_name(text)) return fail("");
-  return text;
-}
-
 /// An address or a prefix; says why not where the text looks like a prefix.
 Result<Prefix> parse_prefix(const std::string& text) {
   auto prefix = Prefix::parse(text);
   if (!prefix && IpAddress::parse(text.substr(0, text.find('/')))) return prefix;
   if (!prefix) return fail("");
   return prefix;
-}
-
-Result<void> check_unicast(const IpAddress& address) {
-  if (address.is_unspecified()) return fail("the unspecified address");
-  if (address.is_multicast()) return fail("a multicast address");
-  if (address == IpAddress::v4(255, 255, 255, 255)) return fail("the broadcast address");
-  return {};
-}
-
-Result<IpAddress> parse_unicast(const std::string& text) {
-  const auto address = IpAddress::parse(text);
-  if (!address) return fail("");
-  if (auto unicast = check_unicast(*address); !unicast) return fail(unicast.error().message);
-  return *address;
 }
 
 Result<Prefix> parse_vip_address(const std::string& text) {
@@ -317,32 +285,6 @@ ConfigDraft read_config(const ConfigSection& root) {
   return draft;
 }
 
-Result<std::string> read_file(const std::string& path) {
-  const auto unreadable = [&] {
-    return fail(fmt::format("{}: cannot be read: {}; accepted: a readable file", path, std::strerror(errno)));
-  };
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"), std::fclose);
-  if (!file) return unreadable();
-  std::string text;
-  std::array<char, 64 << 10> part;
-  // One byte more than the parser takes, so that it is the parser that refuses a longer file.
-  while (text.size() <= kMaxYamlBytes) {
-    const size_t length = std::fread(part.data(), 1, part.size(), file.get());
-    text.append(part.data(), length);
-    if (length < part.size()) break;
-  }
-  if (std::ferror(file.get())) return unreadable();
-  return text;
-}
-
-Result<YamlNode> parse_tree(std::string_view yaml, std::string_view filename) {
-  auto tree = parse_yaml(yaml);
-  if (tree) return *std::move(tree);
-  ConfigProblems problems;
-  problems.add(tree.error().place, tree.error().message);
-  return fail(problems.render(filename));
-}
-
 Result<Config> read_tree(const YamlNode& tree, std::string_view filename) {
   ConfigProblems problems;
   if (tree.kind == YamlNode::Kind::kNull) {
@@ -359,7 +301,7 @@ Result<Config> read_tree(const YamlNode& tree, std::string_view filename) {
 
 Result<Config> parse_config(std::string_view yaml, std::string_view filename) {
   try {
-    const auto tree = parse_tree(yaml, filename);
+    const auto tree = parse_config_tree(yaml, filename);
     return tree ? read_tree(*tree, filename) : tl::unexpected(tree.error());
   } catch (const std::exception& error) {
     return fail(fmt::format("{}: cannot be read: {}", filename, error.what()));
@@ -367,10 +309,10 @@ Result<Config> parse_config(std::string_view yaml, std::string_view filename) {
 }
 
 Result<YamlNode> load_config_tree(const std::string& path) {
-  const auto text = read_file(path);
+  const auto text = read_config_file(path);
   if (!text) return tl::unexpected(text.error());
   try {
-    return parse_tree(*text, path);
+    return parse_config_tree(*text, path);
   } catch (const std::exception& error) {
     return fail(fmt::format("{}: cannot be read: {}", path, error.what()));
   }
@@ -389,11 +331,7 @@ Result<Config> config_of(const YamlNode& tree, std::string_view filename) {
       return fail(fmt::format("{}: cannot be read: {}", filename, error.what()));
     }
   }();
-  if (config && config->node.name.empty()) {
-    std::array<char, 256> host{};
-    if (gethostname(host.data(), host.size() - 1) == 0) config->node.name = host.data();
-    if (!is_name(config->node.name)) config->node.name = "localhost";
-  }
+  if (config && config->node.name.empty()) config->node.name = host_name();
   return config;
 }
 
