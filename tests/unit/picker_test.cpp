@@ -11,6 +11,7 @@
 #include <numeric>
 #include <queue>
 
+#include "count_allocations.h"
 #include "lb/l7/request_hash.h"
 
 namespace sluice {
@@ -146,6 +147,20 @@ TEST(Picker, SharesFollowWeights) {
 TEST(Picker, TwoEndpointsOfUnequalWeightAreNotAllOrNothing) {
   Cluster cluster(settings_of(PickPolicy::kLeastRequest), endpoints_of({2, 1}));
   EXPECT_NEAR(cluster.shares(30'000)[0], 2.0 / 3, 0.02);
+}
+
+TEST(Picker, APickAllocatesNothing) {
+  for (const PickPolicy policy : kAllPolicies) {
+    PickSettings settings = settings_of(policy);
+    settings.slow_start.window = seconds(100);
+    Cluster cluster(settings, equal_endpoints(40));
+    cluster.change(equal_endpoints(50));
+    const std::vector<const EndpointState*> tried = {cluster.state(0), cluster.state(1)};
+    const uint64_t before = allocations_so_far();
+    for (int i = 0; i < 1000; ++i)
+      cluster.picker.observe(*cluster.state(*cluster.pick(tried)), milliseconds(1), false, cluster.now);
+    EXPECT_EQ(allocations_so_far() - before, 0u) << static_cast<int>(policy);
+  }
 }
 
 TEST(Picker, ARetryGoesElsewhere) {
