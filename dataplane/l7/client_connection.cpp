@@ -15,6 +15,7 @@ Exchange& exchange_of(const CodecStream& stream) {
 ClientConnection::ClientConnection(WorkerContext& worker, int fd, const ListenerSettings& listener,
                                    ClusterRuntime& cluster)
     : Connection(worker, fd),
+      listener_(listener),
       cluster_(cluster),
       codec_(Http2Session::Role::kServer, listener.http2, output(), worker.headers) {
   codec_.start();
@@ -69,7 +70,7 @@ void ClientConnection::on_head(const CodecEvent& event) {
   }
   Exchange& exchange = worker_.exchanges.take();
   codec_.accept(event.stream_id, exchange.down, &exchange);
-  exchange.on_request(*this, cluster_, event);
+  exchange.on_request(*this, cluster_, listener_.policy, event);
 }
 
 void ClientConnection::resume_streams() {

@@ -33,6 +33,7 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   void on_head(const CodecEvent& event);
   void resume_streams();
 
+  const ListenerSettings& listener_;
   ClusterRuntime& cluster_;
   Http2Session codec_;
   bool blocked_ = false;

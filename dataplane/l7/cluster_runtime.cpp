@@ -5,26 +5,43 @@
 namespace sluice::l7 {
 
 ClusterRuntime::ClusterRuntime(WorkerContext& worker, std::shared_ptr<const ClusterSettings> settings,
-                               EndpointSet::Pointer endpoints)
-    : worker_(worker), settings_(std::move(settings)) {
+                               std::shared_ptr<CircuitBreakers> breakers, EndpointSet::Pointer endpoints)
+    : worker_(worker), settings_(std::move(settings)), breakers_(std::move(breakers)) {
   use(std::move(endpoints));
 }
 
 void ClusterRuntime::use(EndpointSet::Pointer endpoints) {
   picker_.use(std::move(endpoints), worker_.loop.now(), worker_.random);
-  if (pools_.size() < picker_.set()->slots()) pools_.resize(picker_.set()->slots());
+  const EndpointSet& set = *picker_.set();
+  // A slot may belong to another endpoint now. Pools of endpoints that have gone live on until nobody uses
+  // them.
+  std::vector<std::unique_ptr<UpstreamPool>> pools(set.slots());
+  for (uint32_t i = 0; i < set.endpoints().size(); ++i) {
+    const uint32_t slot = set.state(i)->slot;
+    if (slot < pools_.size() && pools_[slot] && &pools_[slot]->endpoint() == set.state(i).get())
+      pools[slot] = std::move(pools_[slot]);
+  }
+  pools_.swap(pools);
+  for (auto& pool : pools) {
+    if (pool) worker_.retire(std::move(pool));
+  }
 }
 
-std::optional<uint32_t> ClusterRuntime::pick(WorkerContext& worker) {
-  return picker_.pick({}, worker.loop.now(), worker.random);
+std::optional<uint32_t> ClusterRuntime::pick(std::optional<uint64_t> hash,
+                                             std::span<const EndpointState* const> excluded) {
+  return picker_.pick({hash, excluded}, worker_.loop.now(), worker_.random);
+}
+
+void ClusterRuntime::record(UpstreamPool& pool, RequestResult result) {
+  const bool row_is_long = pool.endpoint().results.record(worker_.index, result, settings_->streaks);
+  if (row_is_long && worker_.on_streak) worker_.on_streak(settings_->name);
 }
 
 UpstreamPool& ClusterRuntime::pool(uint32_t endpoint) {
   const std::shared_ptr<EndpointState>& state = picker_.set()->state(endpoint);
   auto& pool = pools_[state->slot];
   if (!pool)
-    pool =
-        std::make_unique<UpstreamPool>(worker_, *settings_, picker_.set()->endpoints()[endpoint].id, state);
+    pool = std::make_unique<UpstreamPool>(worker_, *this, picker_.set()->endpoints()[endpoint].id, state);
   return *pool;
 }
 

@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "dataplane/l7/settings.h"
 #include "dataplane/l7/upstream_pool.h"
+#include "lb/l7/circuit_breaker.h"
 #include "lb/l7/picker.h"
 
 namespace sluice::l7 {
@@ -15,20 +17,29 @@ namespace sluice::l7 {
 class ClusterRuntime {
  public:
   ClusterRuntime(WorkerContext& worker, std::shared_ptr<const ClusterSettings> settings,
-                 EndpointSet::Pointer endpoints);
+                 std::shared_ptr<CircuitBreakers> breakers, EndpointSet::Pointer endpoints);
 
-  /// The endpoint for a request, or nothing.
-  std::optional<uint32_t> pick(WorkerContext& worker);
+  /// The endpoint for a request, none of `excluded`, or nothing. `hash`: for hash policies.
+  std::optional<uint32_t> pick(std::optional<uint64_t> hash, std::span<const EndpointState* const> excluded);
   /// The connections to an endpoint that pick() named.
   UpstreamPool& pool(uint32_t endpoint);
+  /// How a request to an endpoint ended, for the outlier detector.
+  void record(UpstreamPool& pool, RequestResult result);
+
   /// Picks among `endpoints` from now on; requests under way stay where they are.
   void use(EndpointSet::Pointer endpoints);
+  /// Settings that have changed, of the same cluster; connections stay.
+  void configure(std::shared_ptr<const ClusterSettings> settings) { settings_ = std::move(settings); }
 
+  CircuitBreakers& breakers() { return *breakers_; }
   const ClusterSettings& settings() const { return *settings_; }
+  const EndpointSet& endpoints() const { return *picker_.set(); }
+  Picker& picker() { return picker_; }
 
  private:
   WorkerContext& worker_;
   std::shared_ptr<const ClusterSettings> settings_;
+  std::shared_ptr<CircuitBreakers> breakers_;  // of all workers
   Picker picker_;
   std::vector<std::unique_ptr<UpstreamPool>> pools_;  // by slot of the endpoint's state
 };

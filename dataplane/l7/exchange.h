@@ -1,40 +1,43 @@
 // One request and its response on their way through the proxy: the stream that it came on, the stream that it
-// goes to, and the bytes between them for which the next side has no room yet.
+// goes to, the bytes between them for which the next side has no room yet, and what is done when the way
+// fails.
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "dataplane/l7/byte_queue.h"
 #include "dataplane/l7/codec_event.h"
 #include "dataplane/l7/header_list.h"
 #include "dataplane/l7/intrusive_list.h"
+#include "dataplane/l7/outcome.h"
 #include "dataplane/l7/timer_wheel.h"
 #include "lb/l7/endpoint.h"
+#include "lb/l7/route_policy.h"
 
 namespace sluice::l7 {
 
+struct ConfigInUse;
 struct WorkerContext;
 class ClientConnection;
+class ClusterRuntime;
 class UpstreamConnection;
 class UpstreamPool;
-class ClusterRuntime;
 struct PendingTag;
-
-/// Answers that the proxy gives itself.
-struct LocalReply {
-  uint16_t status;
-  uint8_t grpc_status;      ///< to a gRPC client, which gets it as a status and not as a page
-  std::string_view reason;  ///< the body, or grpc-message
-};
 
 class Exchange : public ListLink<PendingTag> {
  public:
+  using Time = std::chrono::steady_clock::time_point;
+
   explicit Exchange(WorkerContext& worker);
 
   // --- told by the client's connection
   /// A request has come; worker.headers holds its fields and `down` is its stream, accepted.
-  void on_request(ClientConnection& client, ClusterRuntime& cluster, const CodecEvent& event);
+  void on_request(ClientConnection& client, ClusterRuntime& cluster, const RoutePolicy& policy,
+                  const CodecEvent& event);
   void on_request_data(std::span<const uint8_t> data, bool end);
   void on_request_trailers();
   /// The client takes more.
@@ -48,7 +51,7 @@ class Exchange : public ListLink<PendingTag> {
   /// The request waits in `pool`.
   void wait_in(UpstreamPool& pool) { waiting_ = &pool; }
   /// There will be no connection. Ends the exchange, or tries elsewhere.
-  void on_no_connection(const LocalReply& reply);
+  void on_no_connection(Outcome outcome);
 
   // --- told by the upstream's connection
   void on_informational();
@@ -56,47 +59,90 @@ class Exchange : public ListLink<PendingTag> {
   void on_response_data(std::span<const uint8_t> data, bool end);
   void on_response_trailers();
   void on_upstream_writable() { pump_request(); }
-  /// The stream was reset (or never processed), or its connection is lost. Ends the exchange, or tries
-  /// elsewhere.
-  void on_upstream_gone(Http2Error error);
+  /// The stream was reset or its connection is lost. `unprocessed`: the endpoint has not looked at the
+  /// request. Ends the exchange, or tries elsewhere.
+  void on_upstream_gone(bool unprocessed);
 
   /// Clears what the last request left, keeping memory of a usual size.
   void recycle();
-
-  /// Whether the request is HEAD, whose response has no body.
-  bool head_method() const { return head_method_; }
 
   CodecStream down;  ///< the client's stream
   CodecStream up;    ///< the upstream's
 
  private:
+  // Trying and trying again.
   void dispatch();
+  bool retry(uint32_t cause, bool unprocessed);
+  bool wants_retry(const CodecEvent& response) const;
+  void keep_for_replay(std::span<const uint8_t> data);
+  void leave_upstream();
+
+  // The request's and the response's way.
+  const HeaderList& upstream_head();
   void pump_request();
   void pump_response();
+  void credit_client(size_t sent);
   void send_response_head(const HeaderList& fields, bool end);
-  void reply(const LocalReply& reply);
-  void leave_upstream();
+  void record_result(RequestResult result);
+  void record_grpc_status();
+
+  // Time.
+  void set_deadline_of_request();
+  void arm();
+  void on_timer();
+  Time next_due() const;
+
+  // The end.
+  void answer(Outcome outcome);
+  void fail(Outcome outcome);
   void finish_if_done();
-  void finish();
+  void finish(Outcome outcome);
+
+  static constexpr Time kNever = Time::max();
+  static constexpr uint32_t kMaxTried = 8;
 
   WorkerContext& worker_;
   ClientConnection* client_ = nullptr;
   UpstreamConnection* upstream_ = nullptr;
+  UpstreamPool* pool_ = nullptr;     // of the endpoint, while the request counts there
+  UpstreamPool* waiting_ = nullptr;  // while it waits for a connection
   ClusterRuntime* cluster_ = nullptr;
-  EndpointState* endpoint_ = nullptr;  // as long as the request counts there
-  UpstreamPool* waiting_ = nullptr;    // while the request waits for a connection
+  const RoutePolicy* policy_ = nullptr;
+  ConfigInUse* config_ = nullptr;  // what policy_ is part of
+
   HeaderList request_;
   HeaderList request_trailers_;
   HeaderList response_trailers_;
   ByteQueue to_upstream_;
   ByteQueue to_client_;
+  std::vector<uint8_t> replay_;  // the body so far, as long as the request may have to be sent again
+  uint64_t sent_ = 0;            // bytes of the body sent in this try
+  uint64_t credited_ = 0;        // bytes of it that the client may send more for
+  uint64_t received_ = 0;        // bytes of it that have come
+
+  Timer timer_;
+  Time deadline_ = kNever;      // of the answer
+  Time try_deadline_ = kNever;  // of this try, or of waiting for a connection
+  Time retry_at_ = kNever;
+  Time active_at_{};  // when bytes last moved
+
+  std::array<const EndpointState*, kMaxTried> tried_{};
+  uint32_t tries_ = 0;
+  Outcome outcome_ = Outcome::kAnswered;
+  bool grpc_timeout_ = false;  // deadline_ is the client's, and is told to the upstream
+  bool counts_as_retry_ = false;
+  bool replayable_ = false;
+  bool recorded_ = false;  // the endpoint's result of this try is known
   bool head_method_ = false;
+  bool idempotent_ = false;
   bool grpc_ = false;
   bool request_ended_ = false;  // the client has sent all
   bool request_has_trailers_ = false;
   bool response_begun_ = false;  // its final head went to the client
   bool response_ended_ = false;  // the upstream has sent all
   bool response_has_trailers_ = false;
+  bool response_has_length_ = false;
+  uint16_t status_ = 0;
 };
 
 }  // namespace sluice::l7

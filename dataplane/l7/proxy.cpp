@@ -6,22 +6,19 @@
 
 namespace sluice::l7 {
 
-Result<std::unique_ptr<Proxy>> Proxy::start(std::shared_ptr<const ProxySettings> settings) {
+Result<std::unique_ptr<Proxy>> Proxy::start(ProxySnapshot snapshot,
+                                            std::function<void(const std::string&)> on_streak) {
   auto proxy = std::make_unique<Proxy>();
-  std::vector<EndpointSet::Pointer> endpoints;
-  for (const ClusterSettings& cluster : settings->clusters) {
-    auto set = EndpointSet::build(cluster.pick, cluster.endpoints, nullptr, std::chrono::steady_clock::now());
-    if (!set) return fail(fmt::format("cluster {}: {}", cluster.name, set.error().message));
-    endpoints.push_back(*std::move(set));
-  }
+  proxy->snapshot_ = std::move(snapshot);
+  const ProxySettings& settings = *proxy->snapshot_.settings;
   std::random_device seed;
-  for (uint32_t i = 0; i < settings->workers; ++i) {
-    auto worker = Worker::make(settings, endpoints, uint64_t{seed()} << 32 | seed());
+  for (uint32_t i = 0; i < settings.workers; ++i) {
+    auto worker = Worker::make(proxy->snapshot_, i, uint64_t{seed()} << 32 | seed(), on_streak);
     if (!worker) return tl::unexpected(worker.error());
     proxy->workers_.push_back(*std::move(worker));
   }
-  for (uint32_t i = 0; i < settings->workers; ++i) {
-    proxy->workers_[i]->start(i < settings->cpus.size() ? settings->cpus[i] : -1,
+  for (uint32_t i = 0; i < settings.workers; ++i) {
+    proxy->workers_[i]->start(i < settings.cpus.size() ? settings.cpus[i] : -1,
                               fmt::format("l7-worker-{}", i));
   }
   return proxy;
@@ -29,6 +26,11 @@ Result<std::unique_ptr<Proxy>> Proxy::start(std::shared_ptr<const ProxySettings>
 
 void Proxy::stop() {
   for (auto& worker : workers_) worker->stop();
+}
+
+void Proxy::use_endpoints(const std::string& cluster, const EndpointSet::Pointer& endpoints) {
+  snapshot_.clusters.at(cluster).endpoints = endpoints;
+  for (auto& worker : workers_) worker->use_endpoints(cluster, endpoints);
 }
 
 }  // namespace sluice::l7

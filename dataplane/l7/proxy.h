@@ -1,7 +1,9 @@
 // The L7 proxy's data plane: as many workers as cores, each with listeners of its own.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "dataplane/l7/worker.h"
@@ -10,12 +12,20 @@ namespace sluice::l7 {
 
 class Proxy {
  public:
-  /// Opens everything and starts the workers. Errors name the listener or cluster.
-  static Result<std::unique_ptr<Proxy>> start(std::shared_ptr<const ProxySettings> settings);
+  /// Opens everything and starts the workers. `on_streak(cluster)` is called on a worker's thread when an
+  /// endpoint of that cluster has failed as often in a row as its settings allow. Errors name the listener or
+  /// cluster.
+  static Result<std::unique_ptr<Proxy>> start(ProxySnapshot snapshot,
+                                              std::function<void(const std::string&)> on_streak);
   /// Ends the workers.
   void stop();
 
+  /// Picks from `endpoints` for requests to come.
+  void use_endpoints(const std::string& cluster, const EndpointSet::Pointer& endpoints);
+  const ProxySnapshot& snapshot() const { return snapshot_; }
+
  private:
+  ProxySnapshot snapshot_;
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 

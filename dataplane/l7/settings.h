@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "dataplane/l7/http2_session.h"
+#include "lb/l7/circuit_breaker.h"
 #include "lb/l7/endpoint.h"
 #include "lb/l7/pick_settings.h"
+#include "lb/l7/route_policy.h"
 
 namespace sluice::l7 {
 
@@ -25,14 +27,19 @@ struct ClusterSettings {
   std::chrono::milliseconds connect_timeout{1000};
   std::chrono::milliseconds pending_timeout{5000};  ///< how long a request waits for a connection
   uint32_t max_connections = 32;                    ///< to one endpoint, by one worker
+  CircuitLimits circuit;
+  RetryBudget retry_budget;
+  StreakLimits streaks;         ///< errors in a row of which the control side is told
   uint32_t max_pending = 1024;  ///< requests that wait for a connection to one endpoint, on one worker
 };
 
 struct ListenerSettings {
+  std::string name;
   IpAddress address;
   uint16_t port = 0;
   Http2Settings http2;
   std::string cluster;
+  RoutePolicy policy;
 };
 
 struct ProxySettings {

@@ -67,7 +67,7 @@ void UpstreamConnection::on_input(std::span<const uint8_t>& input) {
         exchange_of(*event.stream).on_response_trailers();
         break;
       case Kind::kReset:
-        exchange_of(*event.stream).on_upstream_gone(event.error);
+        exchange_of(*event.stream).on_upstream_gone(event.error == Http2Error::kRefusedStream);
         break;
       case Kind::kWritable:
         if (event.stream != nullptr) {
@@ -120,7 +120,7 @@ void UpstreamConnection::on_goaway(uint32_t last_processed) {
   });
   for (CodecStream* stream : refused) {
     codec_.detach(*stream);
-    exchange_of(*stream).on_upstream_gone(Http2Error::kRefusedStream);
+    exchange_of(*stream).on_upstream_gone(true);
   }
 }
 
@@ -136,7 +136,7 @@ void UpstreamConnection::on_closed(const char* why) {
   pool->forget(*this, why);
   for (CodecStream* stream : streams) {
     codec_.detach(*stream);
-    exchange_of(*stream).on_upstream_gone(Http2Error::kInternalError);
+    exchange_of(*stream).on_upstream_gone(false);
   }
   worker_.closed.emplace_back(this);
 }

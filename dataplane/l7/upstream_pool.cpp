@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dataplane/l7/cluster_runtime.h"
 #include "dataplane/l7/upstream_connection.h"
 #include "dataplane/l7/worker_context.h"
 
@@ -11,14 +12,11 @@ namespace {
 // What a server lets through at once if it does not say (RFC 9113 section 6.5.2 recommends no smaller limit).
 constexpr size_t kStreamsPerNewConnection = 100;
 
-constexpr LocalReply kPendingFull{503, 14, "too many requests wait for a connection to the endpoint"};
-constexpr LocalReply kNoConnection{503, 14, "no connection to the endpoint"};
-
 }  // namespace
 
-UpstreamPool::UpstreamPool(WorkerContext& worker, const ClusterSettings& settings, EndpointId id,
+UpstreamPool::UpstreamPool(WorkerContext& worker, ClusterRuntime& cluster, EndpointId id,
                            std::shared_ptr<EndpointState> endpoint)
-    : worker_(worker), settings_(settings), id_(std::move(id)), endpoint_(std::move(endpoint)) {}
+    : worker_(worker), cluster_(cluster), id_(std::move(id)), endpoint_(std::move(endpoint)) {}
 
 UpstreamPool::~UpstreamPool() {
   while (!connections_.empty()) connections_.back()->shut("the endpoint has gone");
@@ -38,14 +36,14 @@ void UpstreamPool::submit(Exchange& exchange) {
       return;
     }
   }
-  if (pending_count_ >= settings_.max_pending) {
-    exchange.on_no_connection(kPendingFull);
+  if (pending_count_ >= cluster_.settings().max_pending) {
+    exchange.on_no_connection(Outcome::kPendingFull);
     return;
   }
   pending_.push_back(exchange);
   exchange.wait_in(*this);
   ++pending_count_;
-  if (!connect_if_needed()) fail_pending(last_error_);
+  if (!connect_if_needed()) fail_pending();
 }
 
 void UpstreamPool::withdraw(Exchange& exchange) {
@@ -61,7 +59,7 @@ void UpstreamPool::on_connected() {
 // False: nothing is there to wait for.
 bool UpstreamPool::connect_if_needed() {
   while (connecting_ * kStreamsPerNewConnection < pending_count_ &&
-         connections_.size() < settings_.max_connections) {
+         connections_.size() < cluster_.settings().max_connections) {
     if (!connect()) return !connections_.empty();
   }
   return true;
@@ -87,7 +85,7 @@ bool UpstreamPool::connect() {
     last_error_ = fd.error().message;
     return false;
   }
-  auto connection = std::make_unique<UpstreamConnection>(worker_, *fd, *this, settings_);
+  auto connection = std::make_unique<UpstreamConnection>(worker_, *fd, *this, cluster_.settings());
   if (!connection->open()) return false;
   connections_.push_back(connection.release());
   ++connecting_;
@@ -99,20 +97,21 @@ void UpstreamPool::forget(UpstreamConnection& connection, const char* why) {
   if (!connection.connected()) {
     --connecting_;
     last_error_ = why;
-    if (connections_.empty()) fail_pending(why);
+    cluster_.record(*this, RequestResult::kConnectFailure);
+    if (connections_.empty()) fail_pending();
   } else if (!connect_if_needed()) {
-    fail_pending(last_error_);
+    fail_pending();
   }
 }
 
-void UpstreamPool::fail_pending(std::string_view /*why*/) {
+void UpstreamPool::fail_pending() {
   IntrusiveList<Exchange, PendingTag> failed;
   failed.take_all(pending_);
   pending_count_ = 0;
   while (!failed.empty()) {
     Exchange& exchange = failed.front();
     exchange.unlink();
-    exchange.on_no_connection(kNoConnection);
+    exchange.on_no_connection(Outcome::kConnectFailed);
   }
 }
 

@@ -12,11 +12,12 @@
 
 namespace sluice::l7 {
 
+class ClusterRuntime;
 class UpstreamConnection;
 
 class UpstreamPool {
  public:
-  UpstreamPool(WorkerContext& worker, const ClusterSettings& settings, EndpointId id,
+  UpstreamPool(WorkerContext& worker, ClusterRuntime& cluster, EndpointId id,
                std::shared_ptr<EndpointState> endpoint);
   UpstreamPool(const UpstreamPool&) = delete;
   UpstreamPool& operator=(const UpstreamPool&) = delete;
@@ -33,6 +34,18 @@ class UpstreamPool {
   /// A connection is over. If it never was one, requests that wait are told (`why`).
   void forget(UpstreamConnection& connection, const char* why);
 
+  /// A request counts at the endpoint from enter() to leave().
+  void enter() {
+    endpoint_->start_request();
+    ++requests_;
+  }
+  void leave() {
+    endpoint_->end_request();
+    --requests_;
+  }
+  /// No request counts here.
+  bool unused() const { return requests_ == 0; }
+  const EndpointId& id() const { return id_; }
   EndpointState& endpoint() { return *endpoint_; }
   size_t connections() const { return connections_.size(); }
 
@@ -40,16 +53,17 @@ class UpstreamPool {
   UpstreamConnection* with_room();
   bool connect();
   bool connect_if_needed();
-  void fail_pending(std::string_view why);
+  void fail_pending();
 
   WorkerContext& worker_;
-  const ClusterSettings& settings_;
+  ClusterRuntime& cluster_;
   EndpointId id_;
   std::shared_ptr<EndpointState> endpoint_;
   std::vector<UpstreamConnection*> connections_;
   size_t connecting_ = 0;
   IntrusiveList<Exchange, PendingTag> pending_;
   size_t pending_count_ = 0;
+  size_t requests_ = 0;
   std::string last_error_;
 };
 

@@ -42,28 +42,44 @@ class Worker::Listener final : public IoHandler {
   int fd_;
 };
 
-Worker::Worker(std::shared_ptr<const ProxySettings> settings, std::unique_ptr<EventLoop> loop, uint64_t seed)
-    : settings_(std::move(settings)), loop_(std::move(loop)), context_(*loop_, seed) {}
+Worker::Worker(std::unique_ptr<EventLoop> loop, uint32_t index, uint64_t seed)
+    : loop_(std::move(loop)), context_(*loop_, index, seed) {}
 
-Result<std::unique_ptr<Worker>> Worker::make(std::shared_ptr<const ProxySettings> settings,
-                                             const std::vector<EndpointSet::Pointer>& endpoints,
-                                             uint64_t seed) {
+Result<std::unique_ptr<Worker>> Worker::make(const ProxySnapshot& snapshot, uint32_t index, uint64_t seed,
+                                             std::function<void(const std::string&)> on_streak) {
   auto loop = EventLoop::make();
   if (!loop) return tl::unexpected(loop.error());
-  std::unique_ptr<Worker> worker(new Worker(settings, *std::move(loop), seed));
-  for (size_t i = 0; i < settings->clusters.size(); ++i) {
+  std::unique_ptr<Worker> worker(new Worker(*std::move(loop), index, seed));
+  worker->context_.on_streak = std::move(on_streak);
+  if (auto configured = worker->configure(snapshot); !configured) return tl::unexpected(configured.error());
+  return worker;
+}
+
+Result<void> Worker::configure(const ProxySnapshot& snapshot) {
+  const auto& settings = snapshot.settings;
+  configs_.push_back(std::make_unique<ConfigInUse>(settings));
+  context_.config = configs_.back().get();
+  for (const ClusterSettings& cluster : settings->clusters) {
     // The settings of all clusters live in one object, which each of them keeps alive.
-    const std::shared_ptr<const ClusterSettings> cluster(settings, &settings->clusters[i]);
-    worker->clusters_[cluster->name] =
-        std::make_unique<ClusterRuntime>(worker->context_, cluster, endpoints[i]);
+    const std::shared_ptr<const ClusterSettings> own(settings, &cluster);
+    const ProxySnapshot::Cluster& shared = snapshot.clusters.at(cluster.name);
+    clusters_[cluster.name] =
+        std::make_unique<ClusterRuntime>(context_, own, shared.breakers, shared.endpoints);
   }
   for (const ListenerSettings& listener : settings->listeners) {
     const auto fd = listen_on(listener.address, listener.port);
     if (!fd) return tl::unexpected(fd.error());
-    worker->listeners_.push_back(std::make_unique<Listener>(*worker, listener, *fd));
-    if (auto opened = worker->listeners_.back()->open(); !opened) return tl::unexpected(opened.error());
+    listeners_.push_back(std::make_unique<Listener>(*this, listener, *fd));
+    if (auto opened = listeners_.back()->open(); !opened) return opened;
   }
-  return worker;
+  return {};
+}
+
+void Worker::use_endpoints(const std::string& cluster, EndpointSet::Pointer endpoints) {
+  loop_->post([this, cluster, endpoints = std::move(endpoints)]() mutable {
+    const auto found = clusters_.find(cluster);
+    if (found != clusters_.end()) found->second->use(std::move(endpoints));
+  });
 }
 
 Worker::~Worker() {
@@ -71,6 +87,7 @@ Worker::~Worker() {
   listeners_.clear();
   while (!clients_.empty()) clients_.front().shut("the proxy stops");
   clusters_.clear();
+  context_.retired.clear();
   context_.closed.clear();
 }
 
@@ -104,6 +121,10 @@ void Worker::end_wake_up() {
   // turn.
   while (!context_.unflushed.empty()) context_.unflushed.front().flush();
   context_.closed.clear();
+  if (!context_.retired.empty()) {
+    std::erase_if(context_.retired, [](const auto& pool) { return pool->unused(); });
+    context_.closed.clear();
+  }
 }
 
 void Worker::stop() {

@@ -1,5 +1,5 @@
 // One core of the proxy: its listeners, its clients, its connections to endpoints, in one loop. Workers share
-// nothing but the counters of endpoints.
+// nothing but the counters of endpoints and clusters.
 #pragma once
 
 #include <atomic>
@@ -17,14 +17,22 @@
 
 namespace sluice::l7 {
 
+/// A configuration with what all workers share of it.
+struct ProxySnapshot {
+  struct Cluster {
+    EndpointSet::Pointer endpoints;
+    std::shared_ptr<CircuitBreakers> breakers;
+  };
+  std::shared_ptr<const ProxySettings> settings;
+  std::unordered_map<std::string, Cluster> clusters;  ///< by name, one for each of settings->clusters
+};
+
 class Worker {
  public:
-  /// Opens a listening socket of its own for each listener. `endpoints` are shared by all workers, one set
-  /// per cluster in the order of `settings->clusters`. Errors: an address that cannot be listened on, no
-  /// descriptors.
-  static Result<std::unique_ptr<Worker>> make(std::shared_ptr<const ProxySettings> settings,
-                                              const std::vector<EndpointSet::Pointer>& endpoints,
-                                              uint64_t seed);
+  /// Opens a listening socket of its own for each listener. `on_streak` is called on the worker's thread.
+  /// Errors: an address that cannot be listened on, no descriptors.
+  static Result<std::unique_ptr<Worker>> make(const ProxySnapshot& snapshot, uint32_t index, uint64_t seed,
+                                              std::function<void(const std::string&)> on_streak);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
   ~Worker();
@@ -33,18 +41,22 @@ class Worker {
   void start(int cpu, const std::string& name);
   /// Ends the thread; connections are closed.
   void stop();
+
+  /// Picks from `endpoints` for requests to come. From any thread.
+  void use_endpoints(const std::string& cluster, EndpointSet::Pointer endpoints);
   EventLoop& loop() { return *loop_; }
 
  private:
   class Listener;
-  Worker(std::shared_ptr<const ProxySettings> settings, std::unique_ptr<EventLoop> loop, uint64_t seed);
+  Worker(std::unique_ptr<EventLoop> loop, uint32_t index, uint64_t seed);
+  Result<void> configure(const ProxySnapshot& snapshot);
   void run();
   void end_wake_up();
   void adopt(int fd, const ListenerSettings& listener);
 
-  std::shared_ptr<const ProxySettings> settings_;
   std::unique_ptr<EventLoop> loop_;
   WorkerContext context_;
+  std::vector<std::unique_ptr<ConfigInUse>> configs_;
   std::unordered_map<std::string, std::unique_ptr<ClusterRuntime>> clusters_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   IntrusiveList<ClientConnection, ClientsTag> clients_;

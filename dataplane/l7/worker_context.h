@@ -1,9 +1,10 @@
 // What the connections of one worker share.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "dataplane/l7/byte_queue.h"
@@ -12,21 +13,33 @@
 #include "dataplane/l7/exchange.h"
 #include "dataplane/l7/header_list.h"
 #include "dataplane/l7/object_pool.h"
+#include "dataplane/l7/settings.h"
+#include "dataplane/l7/upstream_pool.h"
 #include "lb/l7/random.h"
 
 namespace sluice::l7 {
 
-class ClusterRuntime;
+/// A configuration, as long as requests of this worker run under it. A count of the worker's own: the shared
+/// pointer's would go from core to core with every request.
+struct ConfigInUse {
+  std::shared_ptr<const ProxySettings> settings;
+  uint64_t exchanges = 0;
+};
 
 struct WorkerContext {
-  WorkerContext(EventLoop& event_loop, uint64_t seed)
-      : loop(event_loop), exchanges(*this), random(seed), input(kInputBytes) {}
+  WorkerContext(EventLoop& event_loop, uint32_t worker_index, uint64_t seed)
+      : loop(event_loop), index(worker_index), exchanges(*this), random(seed), input(kInputBytes) {}
 
   // A frame's beginning from the last time, and what one read takes.
   static constexpr size_t kReadBytes = 64 * 1024;
   static constexpr size_t kInputBytes = kReadBytes + 32 * 1024;
 
+  /// Keeps a pool that no pick names any more until its last request has ended.
+  void retire(std::unique_ptr<UpstreamPool> pool) { retired.push_back(std::move(pool)); }
+
   EventLoop& loop;
+  const uint32_t index;  ///< among the workers, from 0
+  ConfigInUse* config = nullptr;
   ChunkPool chunks;
   HeaderList headers;   ///< of the head that a codec has just read
   HeaderList outgoing;  ///< of a head that is being made
@@ -35,7 +48,9 @@ struct WorkerContext {
   std::vector<uint8_t> input;
   IntrusiveList<Connection, UnflushedTag> unflushed;
   std::vector<std::unique_ptr<Connection>> closed;  ///< deleted at the end of the wake-up
-  std::vector<CodecStream*> streams;                ///< scratch: streams to be visited
+  std::vector<std::unique_ptr<UpstreamPool>> retired;
+  std::vector<CodecStream*> streams;                  ///< scratch: streams to be visited
+  std::function<void(const std::string&)> on_streak;  ///< an endpoint of that cluster fails again and again
 };
 
 }  // namespace sluice::l7
