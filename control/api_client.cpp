@@ -10,6 +10,7 @@
 #include <boost/beast/http.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <thread>
 
 namespace sluice {
 
@@ -22,6 +23,7 @@ using Protocol = asio::local::stream_protocol;
 namespace {
 
 constexpr size_t kMaxAnswerBytes = 256u << 20;
+constexpr std::chrono::milliseconds kRetryAfter{100};
 
 /// Connect, write and read, each begun by the end of the one before.
 class Call {
@@ -88,28 +90,47 @@ std::string failure_text(const std::string& socket_path, const Call& call,
   return fmt::format("{}: cannot connect: {}", socket_path, error.message());
 }
 
+http::request<http::string_body> make_request(const std::string& method, const std::string& target,
+                                              const std::string& body, const std::string& if_match) {
+  http::request<http::string_body> request;
+  request.method_string(method);
+  request.target(target);
+  request.set(http::field::host, "localhost");
+  request.keep_alive(false);
+  if (!body.empty()) request.set(http::field::content_type, "application/json");
+  if (!if_match.empty()) request.set(http::field::if_match, fmt::format("\"{}\"", if_match));
+  request.body() = body;
+  request.prepare_payload();
+  return request;
+}
+
+/// `timeout` is for the message.
+Result<ApiAnswer> call_once(const std::string& socket_path, const http::request<http::string_body>& request,
+                            std::chrono::steady_clock::time_point deadline,
+                            std::chrono::milliseconds timeout) {
+  asio::io_context io;
+  Call call(io, request);
+  const auto left = deadline - std::chrono::steady_clock::now();
+  call.start(Protocol::endpoint(socket_path), std::chrono::duration_cast<std::chrono::milliseconds>(left));
+  io.run();
+  if (call.error()) return fail(failure_text(socket_path, call, timeout));
+  return call.take_answer();
+}
+
 }  // namespace
 
 Result<ApiAnswer> api_call(const std::string& socket_path, const std::string& method,
                            const std::string& target, const std::string& body,
                            std::chrono::milliseconds timeout, const std::string& if_match) {
   try {
-    http::request<http::string_body> request;
-    request.method_string(method);
-    request.target(target);
-    request.set(http::field::host, "localhost");
-    request.keep_alive(false);
-    if (!body.empty()) request.set(http::field::content_type, "application/json");
-    if (!if_match.empty()) request.set(http::field::if_match, fmt::format("\"{}\"", if_match));
-    request.body() = body;
-    request.prepare_payload();
-
-    asio::io_context io;
-    Call call(io, std::move(request));
-    call.start(Protocol::endpoint(socket_path), timeout);
-    io.run();
-    if (call.error()) return fail(failure_text(socket_path, call, timeout));
-    return call.take_answer();
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    const auto request = make_request(method, target, body, if_match);
+    while (true) {
+      auto answer = call_once(socket_path, request, deadline, timeout);
+      const bool busy = answer && answer->status == static_cast<unsigned>(http::status::service_unavailable);
+      if (!busy || std::chrono::steady_clock::now() + kRetryAfter >= deadline) return answer;
+      std::this_thread::sleep_for(kRetryAfter);
+    }
   } catch (const std::exception& error) {
     return fail(fmt::format("{}: {}", socket_path, error.what()));
   }

@@ -18,7 +18,7 @@ struct ApiAnswer {
 
 /// Sends `method` `target` with `body` to the control socket at `socket_path` and waits for the answer, at
 /// most `timeout` in all. An Error means that no answer came, and says in one line why and what to do; an
-/// answer of any status is a value.
+/// answer of any status is a value. A server whose places are all taken is asked again.
 ///
 /// `if_match`, if not empty, is the generation that the caller has seen: the server refuses to change
 /// another.

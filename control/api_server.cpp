@@ -1,23 +1,27 @@
 #include "control/api_server.h"
 
 #include <fmt/format.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
 #include <unordered_set>
 #include <utility>
 
+#include "control/api_places.h"
+#include "control/api_routes.h"
 #include "control/listening_socket.h"
+#include "control/listening_tcp.h"
 
 namespace sluice {
 
@@ -25,7 +29,7 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
 using boost::system::error_code;
-using Protocol = asio::local::stream_protocol;
+using Protocol = asio::generic::stream_protocol;
 
 ApiResponse api_error(unsigned status, const std::string& message) {
   return {status,
@@ -34,36 +38,14 @@ ApiResponse api_error(unsigned status, const std::string& message) {
 
 namespace {
 
-int hexadecimal_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
+constexpr int64_t kUnknownOwner = -1;
 
-/// RFC 3986, section 2.1; nullopt if a '%' is not followed by two digits.
-std::optional<std::string> percent_decoded(std::string_view text) {
-  std::string decoded;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded += text[i];
-      continue;
-    }
-    const int high = i + 2 <= text.size() - 1 ? hexadecimal_digit(text[i + 1]) : -1;
-    const int low = i + 2 <= text.size() - 1 ? hexadecimal_digit(text[i + 2]) : -1;
-    if (high < 0 || low < 0) return std::nullopt;
-    decoded += static_cast<char>(high * 16 + low);
-    i += 2;
-  }
-  return decoded;
-}
-
-/// "uid 0"; "" if the kernel does not say.
-std::string peer_of(int descriptor) {
+/// The user at the other end; kUnknownOwner if the kernel does not say, as with TCP.
+int64_t owner_of(int descriptor) {
   ucred peer{};
   socklen_t length = sizeof peer;
-  if (::getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return "";
-  return fmt::format("uid {}", peer.uid);
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return kUnknownOwner;
+  return peer.uid == static_cast<uid_t>(-1) ? kUnknownOwner : int64_t{peer.uid};
 }
 
 class Session;
@@ -71,90 +53,28 @@ class Session;
 /// What a session needs of its server.
 struct Shared {
   ApiLimits limits;
-  std::map<std::string, std::map<std::string, ApiHandler>> routes;  ///< path → method → handler
+  ApiRoutes routes;
   std::unordered_set<Session*> sessions;
   bool stopped = false;
 };
-
-std::string known_paths(const Shared& shared) {
-  std::string text;
-  for (const auto& [path, methods] : shared.routes) text += (text.empty() ? "" : ", ") + path;
-  return text;
-}
-
-/// The parts between slashes; "/a/b" has "", "a" and "b".
-std::vector<std::string_view> segments_of(std::string_view path) {
-  std::vector<std::string_view> segments;
-  while (true) {
-    const auto slash = path.find('/');
-    segments.push_back(path.substr(0, slash));
-    if (slash == path.npos) return segments;
-    path.remove_prefix(slash + 1);
-  }
-}
-
-/// What stands in the place of the {names}, still encoded; nullopt if the path is another one.
-std::optional<std::vector<std::string_view>> match(std::string_view pattern, std::string_view path) {
-  const auto wanted = segments_of(pattern);
-  const auto found = segments_of(path);
-  if (wanted.size() != found.size()) return std::nullopt;
-  std::vector<std::string_view> parameters;
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    if (wanted[i].starts_with('{')) {
-      if (found[i].empty()) return std::nullopt;
-      parameters.push_back(found[i]);
-    } else if (wanted[i] != found[i]) {
-      return std::nullopt;
-    }
-  }
-  return parameters;
-}
-
-ApiResponse answer(const Shared& shared, ApiRequest& request, std::string& allowed) {
-  auto path = shared.routes.find(request.path);
-  for (auto i = shared.routes.begin(); path == shared.routes.end() && i != shared.routes.end(); ++i) {
-    const auto parameters = match(i->first, request.path);
-    if (!parameters) continue;
-    path = i;
-    for (const std::string_view encoded : *parameters) {
-      auto decoded = percent_decoded(encoded);
-      if (!decoded) {
-        return api_error(400,
-                         fmt::format("path: found '{}'; accepted: % with two hexadecimal digits", encoded));
-      }
-      request.parameters.push_back(*std::move(decoded));
-    }
-  }
-  if (path == shared.routes.end()) {
-    return api_error(404, fmt::format("no such path '{}'; known: {}", request.path, known_paths(shared)));
-  }
-  const auto handler = path->second.find(request.method);
-  if (handler == path->second.end()) {
-    for (const auto& [method, unused] : path->second) allowed += (allowed.empty() ? "" : ", ") + method;
-    return api_error(405,
-                     fmt::format("'{}' is not for {}; accepted: {}", request.method, request.path, allowed));
-  }
-  try {
-    return handler->second(request);
-  } catch (const std::exception& error) {
-    return api_error(500, fmt::format("internal error: {}", error.what()));
-  } catch (...) {
-    return api_error(500, "internal error");
-  }
-}
 
 /// One client: requests one after the other until it closes, errs or is too slow.
 class Session : public std::enable_shared_from_this<Session> {
  public:
   Session(Protocol::socket socket, std::shared_ptr<Shared> shared)
       : stream_(std::move(socket)), shared_(std::move(shared)) {
+    place_.owner = owner_of(stream_.socket().native_handle());
     shared_->sessions.insert(this);
   }
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session() { shared_->sessions.erase(this); }
 
+  const ApiPlace& place() const { return place_; }
+
   void read() {
+    place_.taking_answer = false;
+    place_.since = std::chrono::steady_clock::now();
     parser_.emplace();
     parser_->body_limit(shared_->limits.body_bytes);
     parser_->header_limit(static_cast<std::uint32_t>(shared_->limits.header_bytes));
@@ -164,14 +84,18 @@ class Session : public std::enable_shared_from_this<Session> {
                      [self = shared_from_this()](error_code error, size_t) { self->on_read(error); });
   }
 
+  /// Its place is free at once; it ends with its last completion.
   void close() {
+    closed_ = true;
+    shared_->sessions.erase(this);
     error_code ignored;
     stream_.socket().close(ignored);
   }
 
  private:
   void on_read(error_code error) {
-    if (shared_->stopped) return;
+    // Whole or not: who cannot be answered any more is not obeyed either.
+    if (closed_) return;
     if (error == http::error::end_of_stream || error == beast::error::timeout) return;
     if (error == http::error::body_limit) {
       return refuse(413, fmt::format("the body is longer than {} bytes", shared_->limits.body_bytes));
@@ -191,9 +115,9 @@ class Session : public std::enable_shared_from_this<Session> {
                        std::string(question == target.npos ? "" : target.substr(question + 1)),
                        message.body()};
     request.if_match = std::string(message[http::field::if_match]);
-    request.peer = peer_of(stream_.socket().native_handle());
+    if (place_.owner != kUnknownOwner) request.peer = fmt::format("uid {}", place_.owner);
     std::string allowed;
-    ApiResponse response = answer(*shared_, request, allowed);
+    ApiResponse response = shared_->routes.answer(request, allowed);
     write(std::move(response), allowed, message.version(), message.keep_alive());
   }
 
@@ -213,14 +137,18 @@ class Session : public std::enable_shared_from_this<Session> {
     response_->keep_alive(keep_alive);
     response_->body() = std::move(response.body);
     response_->prepare_payload();
-    stream_.expires_after(shared_->limits.request_time);
+    place_.taking_answer = true;
+    place_.since = std::chrono::steady_clock::now();
+    stream_.expires_after(shared_->limits.answer_time);
     http::async_write(stream_, *response_, [self = shared_from_this(), keep_alive](error_code error, size_t) {
-      if (!error && keep_alive && !self->shared_->stopped) self->read();
+      if (!error && keep_alive && !self->closed_) self->read();
     });
   }
 
   beast::basic_stream<Protocol> stream_;
   std::shared_ptr<Shared> shared_;
+  ApiPlace place_;
+  bool closed_ = false;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;
   std::optional<http::response<http::string_body>> response_;
@@ -228,49 +156,32 @@ class Session : public std::enable_shared_from_this<Session> {
 
 }  // namespace
 
-std::optional<std::string> ApiRequest::query_value(std::string_view key) const {
-  std::string_view rest = query;
-  while (!rest.empty()) {
-    const std::string_view pair = rest.substr(0, rest.find('&'));
-    rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
-    const auto equals = pair.find('=');
-    if (pair.substr(0, equals) != key) continue;
-    return percent_decoded(equals == pair.npos ? "" : pair.substr(equals + 1)).value_or("");
-  }
-  return std::nullopt;
-}
-
 class ApiServer::Core : public std::enable_shared_from_this<Core> {
  public:
-  Core(asio::io_context& io, ListeningSocket socket, const ApiLimits& limits)
-      : file_(std::move(socket)), acceptor_(io), retry_(io) {
+  Core(asio::io_context& io, std::optional<ListeningSocket> file, const ApiLimits& limits)
+      : file_(std::move(file)), acceptor_(io), retry_(io) {
     shared_->limits = limits;
   }
 
   /// Takes over the descriptor and begins to accept.
-  Result<void> start() {
+  Result<void> start(int descriptor, int family) {
     error_code error;
-    const int descriptor = file_.release_descriptor();
-    acceptor_.assign(Protocol(), descriptor, error);
+    acceptor_.assign(Protocol(family, 0), descriptor, error);
     if (error) {
       ::close(descriptor);
-      return fail(fmt::format("control socket: {}", error.message()));
+      return fail(fmt::format("listening socket: {}", error.message()));
     }
     accept();
     return {};
   }
 
   void route(const std::string& method, const std::string& path, ApiHandler handler) {
-    shared_->routes[path][method] = std::move(handler);
+    shared_->routes.add(method, path, std::move(handler));
   }
 
-  std::vector<std::string> routes() const {
-    std::vector<std::string> all;
-    for (const auto& [path, methods] : shared_->routes) {
-      for (const auto& [method, handler] : methods) all.push_back(method + ' ' + path);
-    }
-    return all;
-  }
+  std::vector<std::string> routes() const { return shared_->routes.names(); }
+
+  int descriptor() { return acceptor_.native_handle(); }
 
   void stop() {
     if (std::exchange(shared_->stopped, true)) return;
@@ -280,8 +191,9 @@ class ApiServer::Core : public std::enable_shared_from_this<Core> {
     // Handlers may hold what the owner is about to destroy, and sessions outlive this call by their last
     // completion.
     shared_->routes.clear();
-    for (Session* session : shared_->sessions) session->close();
-    file_.remove_file();
+    const auto sessions = shared_->sessions;
+    for (Session* session : sessions) session->close();
+    if (file_) file_->remove_file();
   }
 
  private:
@@ -303,8 +215,20 @@ class ApiServer::Core : public std::enable_shared_from_this<Core> {
   }
 
   void begin(Protocol::socket socket) {
-    if (shared_->sessions.size() >= shared_->limits.clients) return turn_away(std::move(socket));
+    if (shared_->sessions.size() >= shared_->limits.clients && !free_a_place()) {
+      return turn_away(std::move(socket));
+    }
     std::make_shared<Session>(std::move(socket), shared_)->read();
+  }
+
+  bool free_a_place() {
+    const std::vector<Session*> sessions(shared_->sessions.begin(), shared_->sessions.end());
+    std::vector<ApiPlace> places;
+    places.reserve(sessions.size());
+    for (const Session* session : sessions) places.push_back(session->place());
+    const auto freed = place_to_free(places, std::chrono::steady_clock::now());
+    if (freed) sessions[*freed]->close();
+    return freed.has_value();
   }
 
   /// The answer fits into any socket buffer, so it is sent without waiting.
@@ -319,8 +243,8 @@ class ApiServer::Core : public std::enable_shared_from_this<Core> {
     (void)::send(socket.native_handle(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   }
 
-  ListeningSocket file_;
-  Protocol::acceptor acceptor_;
+  std::optional<ListeningSocket> file_;
+  asio::basic_socket_acceptor<Protocol> acceptor_;
   asio::steady_timer retry_;
   std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
@@ -335,9 +259,29 @@ Result<std::unique_ptr<ApiServer>> ApiServer::open(asio::io_context& io, const s
                                                    const ApiLimits& limits) {
   auto socket = ListeningSocket::open(socket_path);
   if (!socket) return tl::unexpected(socket.error());
+  const int descriptor = socket->release_descriptor();
   auto core = std::make_shared<Core>(io, *std::move(socket), limits);
-  if (auto started = core->start(); !started) return tl::unexpected(started.error());
+  if (auto started = core->start(descriptor, AF_UNIX); !started) return tl::unexpected(started.error());
   return std::unique_ptr<ApiServer>(new ApiServer(std::move(core)));
+}
+
+Result<std::unique_ptr<ApiServer>> ApiServer::open_tcp(asio::io_context& io, const IpAddress& address,
+                                                       uint16_t port, const ApiLimits& limits) {
+  const auto descriptor = listen_tcp(address, port);
+  if (!descriptor) return tl::unexpected(descriptor.error());
+  auto core = std::make_shared<Core>(io, std::nullopt, limits);
+  if (auto started = core->start(*descriptor, address.is_v4() ? AF_INET : AF_INET6); !started) {
+    return tl::unexpected(started.error());
+  }
+  return std::unique_ptr<ApiServer>(new ApiServer(std::move(core)));
+}
+
+uint16_t ApiServer::port() const {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (::getsockname(core_->descriptor(), reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
+  if (address.ss_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
+  return address.ss_family == AF_INET6 ? ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port) : 0;
 }
 
 void ApiServer::route(const std::string& method, const std::string& path, ApiHandler handler) {

@@ -1,4 +1,5 @@
-// HTTP/1.1 with JSON over a unix socket: how the CLI and other programs talk to sluiced.
+// HTTP/1.1 with JSON over a unix socket: how the CLI and other programs talk to sluiced. Or over TCP: how
+// metrics are scraped.
 //
 // Everything runs on the io_context's one thread. A client can be slow, silent or hostile without holding
 // anybody up: reads and writes are asynchronous and have a deadline, sizes and the number of clients are
@@ -14,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lb/address.h"
 #include "lb/result.h"
 
 namespace boost::asio {
@@ -51,8 +53,9 @@ using ApiHandler = std::function<ApiResponse(const ApiRequest&)>;
 struct ApiLimits {
   size_t body_bytes = 4u << 20;
   size_t header_bytes = 16u << 10;
-  size_t clients = 64;                            ///< connections; one more is told 503
-  std::chrono::milliseconds request_time{5'000};  ///< for a client to send a request, and to take the answer
+  size_t clients = 64;                            ///< connections; for one more see api_places.h
+  std::chrono::milliseconds request_time{5'000};  ///< for a client to send a request
+  std::chrono::milliseconds answer_time{5'000};   ///< for a client to take the answer
 };
 
 class ApiServer {
@@ -62,6 +65,10 @@ class ApiServer {
   /// something else than a socket; no permission. Nothing is left behind on an error.
   static Result<std::unique_ptr<ApiServer>> open(boost::asio::io_context& io, const std::string& socket_path,
                                                  const ApiLimits& limits = {});
+  /// Listens at a TCP address instead; port 0: one that the kernel chooses, see port(). Requests have no
+  /// peer. Errors as listen_tcp().
+  static Result<std::unique_ptr<ApiServer>> open_tcp(boost::asio::io_context& io, const IpAddress& address,
+                                                     uint16_t port, const ApiLimits& limits = {});
   /// As stop().
   ~ApiServer();
   ApiServer(const ApiServer&) = delete;
@@ -74,6 +81,9 @@ class ApiServer {
 
   /// "GET /v1/stats" and the like, in alphabetical order of the paths.
   std::vector<std::string> routes() const;
+
+  /// The TCP port; 0 if it is none.
+  uint16_t port() const;
 
   /// Stops listening, closes all clients and removes the socket file. Must come before the end of the
   /// io_context; completions that are still queued there do no harm.

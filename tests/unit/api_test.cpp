@@ -22,6 +22,7 @@
 #include <thread>
 
 #include "control/api_client.h"
+#include "control/api_places.h"
 #include "control/api_server.h"
 
 namespace sluice {
@@ -259,7 +260,7 @@ TEST_F(Api, SlowClientsHoldNobodyUpAndAreClosedInTime) {
   EXPECT_THAT(dripping.read_to_end(), testing::EndsWith("<closed>"));
 }
 
-TEST_F(Api, ClientsOverTheLimitAreTold503AndPlacesComeBack) {
+TEST_F(Api, WhenAllPlacesAreTakenTheClientThatHasWaitedLongestMakesRoom) {
   ApiLimits limits;
   limits.clients = 3;
   limits.request_time = 60s;
@@ -267,22 +268,81 @@ TEST_F(Api, ClientsOverTheLimitAreTold503AndPlacesComeBack) {
   std::vector<RawClient> clients;
   for (int i = 0; i < 3; ++i) {
     clients.emplace_back(path_);
-    // An answer shows that the server has taken this client in.
     ASSERT_TRUE(clients.back().send("GET /v1/echo HTTP/1.1\r\nHost: x\r\n\r\n"));
+    // An answer shows that the server has taken this client in.
+    ASSERT_TRUE(get("/v1/echo?" + std::to_string(i))) << i;
   }
-  const auto refused = get("/v1/echo");
-  ASSERT_TRUE(refused) << refused.error().message;
-  EXPECT_EQ(refused->status, 503u);
-  EXPECT_EQ(api_error_text(*refused), "3 clients are connected already; try again");
-  clients.clear();
-  const auto until = std::chrono::steady_clock::now() + 20s;
-  unsigned status = 503;
-  while (status == 503 && std::chrono::steady_clock::now() < until) {
-    const auto answer = get("/v1/echo");
+  // The one before has gone, the last two are still there and are served.
+  EXPECT_THAT(clients[0].read_to_end(), testing::EndsWith("<closed>"));
+  ASSERT_TRUE(clients[2].send("GET /v1/echo?again HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+  EXPECT_THAT(clients[2].read_to_end(), HasSubstr("/v1/echo again"));
+}
+
+TEST_F(Api, AThousandSlowClientsDoNotKeepAnOperatorOut) {
+  ApiLimits limits;
+  limits.request_time = 60s;  // not the deadline is what helps
+  RunningServer server(path_, limits);
+  std::vector<RawClient> clients;
+  clients.reserve(1000);
+  for (int i = 0; i < 1000; ++i) {
+    clients.emplace_back(path_);
+    ASSERT_TRUE(clients.back().connected()) << i;
+    // Half of them say nothing at all.
+    if (i % 2 == 0) clients.back().send("PUT /v1/echo HTTP/1.1\r\nContent-Length: 5\r\n\r\nab");
+  }
+  for (int i = 0; i < 20; ++i) {
+    const auto answer = get("/v1/echo", 5s);
     ASSERT_TRUE(answer) << answer.error().message;
-    status = answer->status;
+    EXPECT_EQ(answer->status, 200u);
   }
-  EXPECT_EQ(status, 200u);
+}
+
+TEST_F(Api, ClientsThatDoNotTakeTheirAnswerMakeRoomToo) {
+  ApiLimits limits;
+  limits.clients = 3;
+  limits.answer_time = 60s;
+  RunningServer server(path_, limits);
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.emplace_back(path_);
+    ASSERT_TRUE(clients.back().send("GET /v1/large HTTP/1.1\r\nHost: x\r\n\r\n"));
+  }
+  // At first it may be told to come again, and does so by itself.
+  const auto answer = get("/v1/echo");
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->status, 200u);
+}
+
+TEST(ApiPlaces, WhoWaitsLongestOfTheUserWithTheMostPlacesGoesFirst) {
+  const std::chrono::steady_clock::time_point start{};
+  const auto waiting = [&](int64_t owner, std::chrono::seconds since) {
+    return ApiPlace{owner, false, start + since};
+  };
+  const auto taking = [&](int64_t owner, std::chrono::seconds since) {
+    return ApiPlace{owner, true, start + since};
+  };
+  const auto now = start + 100s;
+  using Places = std::vector<ApiPlace>;
+  EXPECT_EQ(place_to_free({}, now), std::nullopt);
+  EXPECT_EQ(place_to_free(Places{waiting(0, 5s), waiting(0, 3s), waiting(0, 4s)}, now), 1u);
+  EXPECT_EQ(place_to_free(Places{waiting(0, 1s), waiting(1000, 9s), waiting(1000, 8s)}, now), 2u);
+  EXPECT_EQ(place_to_free(Places{taking(0, 1s), taking(0, 2s), waiting(0, 99s)}, now), 2u);
+  EXPECT_EQ(place_to_free(Places{taking(0, 2s), taking(0, 1s)}, now), 1u);
+  EXPECT_EQ(place_to_free(Places{taking(0, 100s), taking(0, 100s)}, now), std::nullopt);
+}
+
+TEST_F(Api, IsServedOverTcpAsWell) {
+  boost::asio::io_context io;
+  auto server = ApiServer::open_tcp(io, IpAddress::v4(127, 0, 0, 1), 0);
+  ASSERT_TRUE(server) << server.error().message;
+  ASSERT_NE((*server)->port(), 0);
+  const auto second = ApiServer::open_tcp(io, IpAddress::v4(127, 0, 0, 1), (*server)->port());
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().message,
+            fmt::format("cannot listen on 127.0.0.1:{}: Address already in use", (*server)->port()));
+  const auto foreign = ApiServer::open_tcp(io, *IpAddress::parse("2001:db8::1"), 80);
+  ASSERT_FALSE(foreign);
+  EXPECT_THAT(foreign.error().message, StartsWith("cannot listen on [2001:db8::1]:80: "));
 }
 
 TEST_F(Api, SocketIsNotForOthersWhateverTheUmask) {
