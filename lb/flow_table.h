@@ -83,15 +83,22 @@ class FlowTable {
     return backend_of(entry);
   }
 
+  /// What the table knew of a flow: its backend, kNoBackend if none, and the ticks since its last packet.
+  struct Known {
+    BackendId backend = kNoBackend;
+    FlowTick idle = 0;
+  };
+
   /// Gives the flow of `hash` to `backend` (not kNoBackend). Takes the flow's own entry, else an empty one,
-  /// else the one longest unseen, which is evicted.
-  [[gnu::noinline]] void insert(uint64_t hash, BackendId backend, FlowTick now) {
+  /// else the one longest unseen, which is evicted. Returns what was known of the flow before.
+  [[gnu::noinline]] Known insert(uint64_t hash, BackendId backend, FlowTick now) {
     uint64_t* victim = nullptr;
     uint32_t victim_idle = 0;
     for (uint64_t& entry : bucket_of(hash)->entries) {
       if (entry != 0 && ((entry ^ hash) & kSignatureMask) == 0) {
+        const Known before{backend_of(entry), idle_ticks(entry, now)};
         entry = make_entry(hash, backend, now);
-        return;
+        return before;
       }
       const uint32_t idle = entry == 0 ? kTickMask + 1u : idle_ticks(entry, now);
       if (victim == nullptr || idle > victim_idle) {
@@ -106,6 +113,7 @@ class FlowTable {
     }
     inserted_.add(1);
     *victim = make_entry(hash, backend, now);
+    return {};
   }
 
   /// Empties entries unseen for more than `timeout` ticks in the next `count` buckets of an endless round.
@@ -121,6 +129,16 @@ class FlowTable {
         }
       }
       sweep_cursor_ = (sweep_cursor_ + 1) & mask_;
+    }
+  }
+
+  /// Calls seen(backend, ticks since the last packet) for each entry of the buckets first..last-1.
+  template <typename Seen>
+  void visit(uint32_t first, uint32_t last, FlowTick now, Seen seen) const {
+    for (uint32_t bucket = first; bucket < last; ++bucket) {
+      for (const uint64_t entry : buckets_[bucket].entries) {
+        if (entry != 0) seen(backend_of(entry), idle_ticks(entry, now));
+      }
     }
   }
 

@@ -30,6 +30,7 @@ Worker::Worker(WorkerSetup setup, PublishedTable& table)
 void Worker::run(const std::atomic<bool>& stop) {
   const uint64_t tsc_per_tick = rte_get_tsc_hz() * kFlowTickSeconds;
   tsc_per_bucket_ = std::max<uint64_t>(1, tsc_per_tick * (kSweepTicks / 2) / flows_.bucket_count());
+  tsc_per_survey_bucket_ = std::max<uint64_t>(1, rte_get_tsc_hz() / 2 / flows_.bucket_count());
   swept_until_ = rte_rdtsc();
   uint32_t idle_rounds = 0;
   uint64_t stop_by = 0;
@@ -40,13 +41,15 @@ void Worker::run(const std::atomic<bool>& stop) {
     const auto now = static_cast<FlowTick>(tsc / tsc_per_tick);
     const uint32_t received = poll(now);
     age_flows(table_.current(), now, tsc);
+    survey_flows(now, tsc, received == 0);
     table_.quiescent(setup_.index);
 
     idle_rounds = received == 0 ? idle_rounds + 1 : 0;
     if (stop.load(std::memory_order_relaxed)) [[unlikely]] {
       if (stop_by == 0) stop_by = tsc + rte_get_tsc_hz() * kDrainMs / 1000;
       if (idle_rounds >= kIdleRoundsBeforeSleep || tsc > stop_by) break;
-    } else if (idle_rounds >= kIdleRoundsBeforeSleep && setup_.idle == IdleMode::kAdaptive) {
+    } else if (idle_rounds >= kIdleRoundsBeforeSleep && setup_.idle == IdleMode::kAdaptive &&
+               !survey_.running()) {
       sleep();
       idle_rounds = 0;
     }
@@ -100,6 +103,19 @@ void Worker::age_flows(const ForwardingTable& table, FlowTick now, uint64_t tsc)
   const uint64_t count = std::min(due, kMostPerRound);
   flows_.sweep(static_cast<uint32_t>(count), now, table.longest_idle_timeout());
   swept_until_ += count * tsc_per_bucket_;
+}
+
+void Worker::survey_flows(FlowTick now, uint64_t tsc, bool idle) {
+  if (!survey_.running()) [[likely]]
+    return;
+  // Half a second in all under load, by the clock, as rounds differ in length by a factor of 50. No round does
+  // more than packets can wait for: 256 half-full buckets took 4.7 us, a whole table of 4 Mi flows 19 ms.
+  constexpr uint64_t kMostPerRound = 256;
+  if (survey_.at_start()) surveyed_until_ = tsc;
+  const uint64_t due = (tsc - surveyed_until_) / tsc_per_survey_bucket_;
+  surveyed_until_ += due * tsc_per_survey_bucket_;
+  const uint64_t count = idle ? kMostPerRound : std::clamp<uint64_t>(due, 1, kMostPerRound);
+  survey_.advance(flows_, static_cast<uint32_t>(count), now);
 }
 
 void Worker::sleep() {

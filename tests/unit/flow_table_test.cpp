@@ -77,6 +77,20 @@ TEST(FlowTable, AnEmptyTableKnowsNobody) {
   EXPECT_EQ(f.entries_in_memory(), 0u) << "a look-up must not write";
 }
 
+TEST(FlowTable, AnInsertTellsWhatWasKnownOfTheFlow) {
+  Fixture f(64);
+  const uint64_t hash = hash_of(5, 12345);
+  FlowTable::Known known = f.table.insert(hash, 7, 4095);
+  EXPECT_EQ(known.backend, kNoBackend);
+  known = f.table.insert(hash, 9, 4096 % 4096);
+  EXPECT_EQ(known.backend, 7);
+  EXPECT_EQ(known.idle, 1) << "over the wrap of the clock";
+  known = f.table.insert(hash, 9, 3);
+  EXPECT_EQ(known.backend, 9);
+  EXPECT_EQ(known.idle, 3);
+  EXPECT_EQ(f.table.insert(hash_of(5, 54321), 9, 3).backend, kNoBackend) << "another flow";
+}
+
 TEST(FlowTable, FindsWhatWasInserted) {
   Fixture f(64);
   const uint64_t hash = hash_of(5, 0x123456789);
