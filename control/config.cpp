@@ -74,6 +74,33 @@ void read_announce(const ConfigSection& section, Config& config) {
   read_seconds(section, "stop_delay", "announce.stop_delay", config.announce->stop_delay);
 }
 
+/// "127.0.0.1:9108", "[::1]:9108"
+Result<MetricsSettings> parse_listen(const std::string& text) {
+  const auto colon = text.rfind(':');
+  if (colon == std::string::npos) return fail("");
+  std::string_view host = std::string_view(text).substr(0, colon);
+  const bool bracketed = host.starts_with('[') && host.ends_with(']');
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  const auto address = IpAddress::parse(host);
+  const auto port = parse_decimal<uint16_t>(std::string_view(text).substr(colon + 1));
+  if (!address || address->is_v6() != bracketed || !port || *port == 0) return fail("");
+  return MetricsSettings{*address, *port};
+}
+
+void read_metrics(const ConfigSection& section, Config& config) {
+  if (section.node() == nullptr) return;
+  section.value("listen", config.metrics.emplace(), parse_listen);
+}
+
+void read_log(const ConfigSection& section, LogSettings& settings) {
+  section.choice("to", settings.to, {{"stderr", LogTarget::kStderr}, {"journal", LogTarget::kJournal}});
+  section.choice("level", settings.level,
+                 {{"debug", LogLevel::kDebug},
+                  {"info", LogLevel::kInfo},
+                  {"warning", LogLevel::kWarning},
+                  {"error", LogLevel::kError}});
+}
+
 void read_dpdk(const ConfigSection& dpdk, l4::DpdkSettings& settings) {
   dpdk.flag("huge_pages", settings.huge_pages);
   dpdk.number("memory_mb", settings.memory_mb);
@@ -271,6 +298,8 @@ ConfigDraft read_config(const ConfigSection& root) {
   ConfigDraft draft{{}, root, {}, {}, {}};
   read_node(root.section("node"), draft.config);
   read_announce(root.section("announce"), draft.config);
+  read_metrics(root.section("metrics"), draft.config);
+  read_log(root.section("log"), draft.config.log);
   read_dpdk(root.section("dpdk"), draft.config.dpdk);
   for (const ConfigSection& port : root.sections("ports")) read_port(port, draft);
   if (const YamlNode* ports = root.find("ports"); ports && is_empty_list(*ports))

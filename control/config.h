@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/log_settings.h"
 #include "dataplane/l4/settings.h"
 #include "lb/model.h"
 #include "lb/result.h"
@@ -30,9 +31,18 @@ struct AnnounceSettings {
   friend bool operator==(const AnnounceSettings&, const AnnounceSettings&) = default;
 };
 
+/// Metrics for Prometheus; absent: none are served.
+struct MetricsSettings {
+  IpAddress address;
+  uint16_t port = 0;
+  friend bool operator==(const MetricsSettings&, const MetricsSettings&) = default;
+};
+
 struct Config {
   NodeSettings node;
   std::optional<AnnounceSettings> announce;
+  std::optional<MetricsSettings> metrics;
+  LogSettings log;
   l4::DpdkSettings dpdk;
   std::vector<l4::PortSettings> ports;
   l4::WorkerSettings workers;

@@ -19,7 +19,8 @@ constexpr ConfigField kFields[] = {
     {"node.run_dir", "an absolute path of at most 90 bytes", "/run/sluice",
      "Directory of the control socket, control.sock."},
     {"node.cluster_seed", "a text of 1 to 1024 bytes", kRequired,
-     "Keys the flow hash: the same on all nodes, so that they agree, and not known to strangers."},
+     "Keys the flow hash: the same on all nodes, so that they agree, and not known to strangers.", 0, 0,
+     true},
     {"node.state_dir", "an absolute path of at most 1024 bytes", "/var/lib/sluice",
      "Directory in which changes made by API and CLI survive a restart, services.yaml."},
 
@@ -28,6 +29,18 @@ constexpr ConfigField kFields[] = {
      "TUN device that carries the announced addresses while sluiced runs."},
     {"announce.stop_delay", "a whole number with s, m or h, from 0s to 300s", "1s",
      "At SIGTERM, how long packets are still forwarded after the VIPs are withdrawn.", 0, 300},
+
+    {"metrics", "a map", "none: no metrics are served", "Metrics for Prometheus, read-only."},
+    {"metrics.listen",
+     "an IPv4 address with a port such as 127.0.0.1:9108, or an IPv6 one such as [::1]:9108", kRequired,
+     "TCP address on which GET /metrics is answered."},
+
+    {"log", "a map", "all defaults", "What sluiced says while it runs."},
+    {"log.to", "stderr or journal", "stderr",
+     "stderr: one line each, also for systemd; journal: to journald by its own protocol, each key as a "
+     "field."},
+    {"log.level", "debug, info, warning or error", "info",
+     "The least level that is written. sluicectl node log-level changes it until the restart."},
 
     {"dpdk", "a map", "all defaults", "Start-up of DPDK."},
     {"dpdk.huge_pages", "true or false", "true", "Packet buffers and flow tables in huge pages."},

@@ -159,9 +159,12 @@ const YamlNode* ConfigSection::scalar(std::string_view key) const {
 }
 
 void ConfigSection::refuse(const YamlNode& at, std::string_view key, std::string_view reason) const {
+  const ConfigField& field = table_field(key);
+  const bool hidden = field.secret && at.kind == YamlNode::Kind::kScalar && !at.text.empty();
   report(at, key,
-         fmt::format("found {}{}{}; accepted: {}", found_text(at), reason.empty() ? "" : ": ", reason,
-                     table_field(key).accepted_text()));
+         fmt::format("found {}{}{}; accepted: {}",
+                     hidden ? fmt::format("a secret of {} bytes", at.text.size()) : found_text(at),
+                     reason.empty() ? "" : ": ", reason, field.accepted_text()));
 }
 
 void ConfigSection::report(const YamlNode& at, std::string_view key, std::string_view message) const {

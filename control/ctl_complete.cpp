@@ -10,6 +10,7 @@
 
 #include "control/api_client.h"
 #include "control/config_fields.h"
+#include "control/log_settings.h"
 #include "control/sluicectl_verbs.h"
 
 namespace sluice {
@@ -109,6 +110,7 @@ Words arguments_for(const Line& line, const CtlVerb& verb) {
     const std::string& pool = line.words[line.words.size() - 2];
     return names_at(line, fmt::format("/v1/pools/{}/backends", api_segment(pool)), "backends");
   }
+  if (wanted.starts_with("LEVEL")) return {kLogLevelNames.begin(), kLogLevelNames.end()};
   if (wanted.starts_with("FIELD")) return fields_for(verb.name);
   return {};
 }

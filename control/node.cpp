@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "control/log_line.h"
 #include "dataplane/l4/dpdk_log.h"
 
 namespace sluice::control {
@@ -21,6 +22,8 @@ std::string changed_at_start_only(const Config& now, const Config& wanted) {
   if (now.dpdk != wanted.dpdk) return "dpdk";
   if (now.node.run_dir != wanted.node.run_dir) return "node.run_dir";
   if (now.announce != wanted.announce) return "announce";
+  if (now.metrics != wanted.metrics) return "metrics";
+  if (now.log.to != wanted.log.to) return "log.to";
   return "";
 }
 
@@ -34,7 +37,7 @@ void log_announcement_changes(const std::vector<Announcement>& before, const std
     if (one.announced) {
       spdlog::info("event=vip_announced address={}", one.address.to_string());
     } else {
-      spdlog::warn("event=vip_withdrawn address={} reason=\"{}\"", one.address.to_string(), one.reason);
+      spdlog::warn("event=vip_withdrawn address={} reason={}", one.address.to_string(), log_quoted(one.reason));
     }
   }
 }
@@ -56,7 +59,7 @@ Result<void> Node::open() {
   if (!engine) return tl::unexpected(engine.error());
   engine_ = std::move(*engine);
   // What the drivers say from here on is about traffic.
-  l4::pass_dpdk_log([](std::string_view line) { spdlog::error("event=driver_error message=\"{}\"", line); });
+  l4::pass_dpdk_log([](std::string_view line) { spdlog::error("event=driver_error message={}", log_quoted(line)); });
 
   if (config_.announce) {
     auto announcer = Announcer::open(config_.announce->device);
@@ -98,6 +101,7 @@ Result<void> Node::apply(Config config) {
     return published;
   }
   config_ = std::move(config);
+  ++applied_;
   return {};
 }
 
@@ -106,13 +110,25 @@ Result<void> Node::publish(const Services& services) {
     const auto way = egress_of(backend);
     return way ? std::optional(*way) : std::nullopt;
   };
+  const auto began = std::chrono::steady_clock::now();
   std::vector<PoolHealth> pools = assess(services);
   const Services effective = with_effective_states(services, pools);
   auto table = ForwardingTable::build(effective, egress, ids_, engine_->table());
-  if (!table) return tl::unexpected(table.error());
+  if (!table) {
+    ++table_failures_;
+    return tl::unexpected(table.error());
+  }
+  const auto built_at = std::chrono::steady_clock::now();
   const ForwardingTable* built = table->get();
   ++generation_;
   auto published = engine_->publish(std::move(*table), services.vips);
+  const std::chrono::duration<double> build = built_at - began;
+  const std::chrono::duration<double> publish = std::chrono::steady_clock::now() - built_at;
+  table_build_times_.observe(build.count());
+  table_publish_times_.observe(publish.count());
+  if (!published) ++table_failures_;
+  spdlog::debug("event=table_published generation={} build_ms={:.1f} publish_ms={:.1f}", generation_,
+                build.count() * 1e3, publish.count() * 1e3);
   // The older table is gone, so nobody uses the numbers that only it had.
   built->release_ids(ids_);
   announce(services, pools);
@@ -153,7 +169,7 @@ void Node::check_health(const Services& services, bool trusted) {
 
 void Node::on_health_change() {
   if (auto published = publish(config_.services); !published) {
-    spdlog::error("event=publish_failed error=\"{}\"", published.error().message);
+    spdlog::error("event=publish_failed error={}", log_quoted(published.error().message));
   }
 }
 
@@ -211,14 +227,14 @@ void Node::track_next_hops(const Services& services) {
 void Node::on_next_hop_change() {
   if (generation_ == 0) return;  // the first table is still to come
   if (auto published = publish(config_.services); !published) {
-    spdlog::error("event=publish_failed error=\"{}\"", published.error().message);
+    spdlog::error("event=publish_failed error={}", log_quoted(published.error().message));
     return;
   }
   for (const Pool& pool : config_.services.pools) {
     for (const Backend& backend : pool.backends) {
       if (const auto way = egress_of(backend); !way) {
-        spdlog::warn("event=backend_unresolved pool={} backend={} address={} reason=\"{}\"", pool.name,
-                     backend.name, backend.address.to_string(), way.error().message);
+        spdlog::warn("event=backend_unresolved pool={} backend={} address={} reason={}", pool.name,
+                     backend.name, backend.address.to_string(), log_quoted(way.error().message));
       }
     }
   }

@@ -15,6 +15,7 @@
 #include "control/announcer.h"
 #include "control/config.h"
 #include "control/health/health_checks.h"
+#include "control/metrics/node_snapshot.h"
 #include "control/next_hops.h"
 #include "dataplane/l4/engine.h"
 #include "lb/announcement.h"
@@ -53,6 +54,12 @@ class Node {
   const ForwardingIds& ids() const { return ids_; }
   /// Counts the tables published since the start.
   uint64_t generation() const { return generation_; }
+  /// Counts the configurations put in place: as long as it is the same, config() is.
+  uint64_t applied() const { return applied_; }
+  const TableTimes& table_build_times() const { return table_build_times_; }
+  const TableTimes& table_publish_times() const { return table_publish_times_; }
+  /// Tables that could not be built or put in place.
+  uint64_t table_failures() const { return table_failures_; }
   std::chrono::system_clock::time_point started() const { return started_; }
 
   /// One per pool of config().services.
@@ -89,6 +96,10 @@ class Node {
   bool first_checks_done_ = false;  ///< nothing is announced before
   ForwardingIds ids_;
   uint64_t generation_ = 0;
+  uint64_t applied_ = 1;
+  TableTimes table_build_times_{kTableTimeBounds};
+  TableTimes table_publish_times_{kTableTimeBounds};
+  uint64_t table_failures_ = 0;
   std::vector<PoolHealth> pool_health_;
   std::optional<Announcer> announcer_;
   std::vector<Announcement> announcements_;

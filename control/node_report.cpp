@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "control/privileges.h"
 #include "lb/cpu_clones.h"
 
 namespace sluice::control {
@@ -36,11 +37,6 @@ const char* state_name(BackendState state) {
       break;
   }
   return "down";
-}
-
-std::string ports_text(const PortRange& ports) {
-  if (ports.is_any()) return "any";
-  return ports.is_single() ? std::to_string(ports.first) : fmt::format("{}-{}", ports.first, ports.last);
 }
 
 PortReport port_report(const l4::Port& port) {
@@ -146,6 +142,25 @@ BackendReport backend_report(const Node& node, const Pool& pool, const Backend& 
 
 }  // namespace
 
+std::string ports_text(const PortRange& ports) {
+  if (ports.is_any()) return "any";
+  return ports.is_single() ? std::to_string(ports.first) : fmt::format("{}-{}", ports.first, ports.last);
+}
+
+std::vector<PortReport> port_reports(const Node& node) {
+  std::vector<PortReport> reports;
+  for (const l4::Port& port : node.engine().ports()) reports.push_back(port_report(port));
+  return reports;
+}
+
+std::vector<WorkerReport> worker_reports(const Node& node) {
+  std::vector<WorkerReport> reports;
+  for (const auto& worker : node.engine().workers()) {
+    reports.push_back(worker_report(*worker, node.config().workers));
+  }
+  return reports;
+}
+
 Report report_of(const Node& node, const std::string& config_error) {
   using std::chrono::duration_cast;
   Report report;
@@ -159,16 +174,15 @@ Report report_of(const Node& node, const std::string& config_error) {
   report.config_path = node.config_path();
   report.config_error = config_error;
   report.isa = cpu_clone_name();
-  for (const l4::Port& port : node.engine().ports()) report.ports.push_back(port_report(port));
-  for (const auto& worker : node.engine().workers()) {
-    report.workers.push_back(worker_report(*worker, node.config().workers));
-  }
+  report.ports = port_reports(node);
+  report.workers = worker_reports(node);
   for (const Vip& vip : node.config().services.vips) report.vips.push_back(vip_report(node, vip));
   for (const Pool& pool : node.config().services.pools) {
     for (const Backend& backend : pool.backends)
       report.backends.push_back(backend_report(node, pool, backend));
   }
   report.draining = node.draining();
+  report.capabilities = effective_capabilities();
   for (const Announcement& one : node.announcements()) {
     report.announcements.push_back({one.address.to_string(), one.announced, one.reason, one.vips});
   }

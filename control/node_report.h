@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "control/node.h"
 #include "control/report.h"
@@ -10,5 +11,10 @@ namespace sluice::control {
 
 /// Sums the workers' counters. `config_error`: why the last reload was refused, or "".
 Report report_of(const Node& node, const std::string& config_error);
+
+std::vector<PortReport> port_reports(const Node& node);
+std::vector<WorkerReport> worker_reports(const Node& node);
+/// "80", "8000-8100", "any"
+std::string ports_text(const PortRange& ports);
 
 }  // namespace sluice::control

@@ -22,7 +22,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AnnouncementReport, address, ann
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(DropReport, reason, help, packets)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Report, node, version, pid, started, taken_ns, generation,
                                                 config_path, config_error, isa, ports, workers, vips,
-                                                backends, drops, draining, announcements)
+                                                backends, drops, draining, announcements,
+                                                capabilities)
 
 std::string to_json(const Report& report) {
   return nlohmann::json(report).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

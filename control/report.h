@@ -110,6 +110,7 @@ struct Report {
   std::vector<DropReport> drops;
   bool draining = false;  ///< nothing is announced because the operator said so
   std::vector<AnnouncementReport> announcements;
+  std::string capabilities;  ///< of sluiced, "net_admin net_raw"
 };
 
 /// One line of JSON. Bytes that are not UTF-8 are replaced.

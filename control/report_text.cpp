@@ -185,6 +185,7 @@ std::string status_head(const Report& report, int64_t now) {
                                  report.version, report.pid, duration_text(now - report.started),
                                  report.generation, report.isa.empty() ? "generic" : report.isa);
   if (!report.config_path.empty()) text += fmt::format("configuration {}\n", report.config_path);
+  if (!report.capabilities.empty()) text += fmt::format("capabilities {}\n", report.capabilities);
   if (!report.config_error.empty()) {
     text += fmt::format("the last reload changed nothing:\n{}\n", report.config_error);
   }

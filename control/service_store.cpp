@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "control/log_line.h"
 #include "control/service_state.h"
 #include "control/yaml_writer.h"
 
@@ -37,11 +38,18 @@ Why why_of(EditRefused::Why why) {
 Result<std::unique_ptr<ServiceStore>> ServiceStore::open(const std::string& config_path, EventLog& events,
                                                          AtomicFileFault fault) {
   std::unique_ptr<ServiceStore> store(new ServiceStore(config_path, events, std::move(fault)));
-  if (auto loaded = store->load(); !loaded) return tl::unexpected(loaded.error());
+  if (auto loaded = store->load(false); !loaded) return tl::unexpected(loaded.error());
   return store;
 }
 
-Result<void> ServiceStore::load() {
+Result<std::unique_ptr<ServiceStore>> ServiceStore::open_locked(const std::string& config_path,
+                                                                EventLog& events) {
+  std::unique_ptr<ServiceStore> store(new ServiceStore(config_path, events, {}));
+  if (auto loaded = store->load(true); !loaded) return tl::unexpected(loaded.error());
+  return store;
+}
+
+Result<void> ServiceStore::load(bool locked) {
   auto tree = load_config_tree(config_path_);
   if (!tree) return tl::unexpected(tree.error());
   auto config = config_of(*tree, config_path_);
@@ -53,6 +61,12 @@ Result<void> ServiceStore::load() {
   services_ = *std::move(services);
   file_fingerprint_ = fingerprint(services_);
   state_path_ = config_.node.state_dir + "/services.yaml";
+
+  if (locked) {
+    auto lock = StateLock::take(config_.node.state_dir);
+    if (!lock) return tl::unexpected(lock.error());
+    lock_.emplace(*std::move(lock));
+  }
 
   const auto state = load_state(state_path_);
   if (!state) return tl::unexpected(state.error());
@@ -74,7 +88,7 @@ Result<void> ServiceStore::take_state(const ServiceState& state) {
     auto written = file.stage(render_state({generation_, file_fingerprint_, services_}));
     if (written) written = file.commit();
     // Not a reason to stay down: the next start comes to the same end.
-    if (!written) spdlog::error("event=state_not_written error=\"{}\"", written.error().message);
+    if (!written) spdlog::error("event=state_not_written error={}", log_quoted(written.error().message));
     return {};
   }
   auto config = config_of(with_services(file_, state.services), config_path_);
@@ -199,19 +213,21 @@ void ServiceStore::restore_state_file() {
   AtomicFile file(state_path_);
   auto written = file.stage(render_state({generation_, file_fingerprint_, services_}));
   if (written) written = file.commit();
-  if (!written) spdlog::error("event=state_not_restored error=\"{}\"", written.error().message);
+  if (!written) spdlog::error("event=state_not_restored error={}", log_quoted(written.error().message));
 }
 
 void ServiceStore::report_change(const Change& change, const std::string& who) {
   constexpr size_t kShown = 20;
   for (size_t i = 0; i < std::min(change.changes.size(), kShown); ++i) {
     const std::string text = change.changes[i].text();
-    spdlog::info("event=service_changed generation={} by=\"{}\" change=\"{}\"", change.generation, who, text);
+    spdlog::info("event=service_changed generation={} by={} change={}", change.generation, log_quoted(who),
+                 log_quoted(text));
     events_.record("services", fmt::format("{} (generation {}, by {})", text, change.generation, who));
   }
   if (change.changes.size() > kShown) {
     const std::string text = fmt::format("and {} more changes", change.changes.size() - kShown);
-    spdlog::info("event=service_changed generation={} by=\"{}\" change=\"{}\"", change.generation, who, text);
+    spdlog::info("event=service_changed generation={} by={} change={}", change.generation, log_quoted(who),
+                 log_quoted(text));
     events_.record("services", fmt::format("{} (generation {}, by {})", text, change.generation, who));
   }
 }

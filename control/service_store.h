@@ -19,6 +19,7 @@
 #include "control/event_log.h"
 #include "control/service_diff.h"
 #include "control/service_edit.h"
+#include "control/state_lock.h"
 #include "control/yaml_tree.h"
 #include "lb/result.h"
 
@@ -58,6 +59,9 @@ class ServiceStore {
   /// two do not go together. `events` must outlive the store; `fault` is for tests.
   static Result<std::unique_ptr<ServiceStore>> open(const std::string& config_path, EventLog& events,
                                                     AtomicFileFault fault = {});
+  /// The same for a process that others of its kind may run beside: the state file is locked before it is
+  /// read, and stays so as long as the store lives. Errors also as StateLock::take().
+  static Result<std::unique_ptr<ServiceStore>> open_locked(const std::string& config_path, EventLog& events);
 
   /// What puts a configuration in place from now on: all of it or, with an Error, nothing.
   void on_apply(Apply apply) { apply_ = std::move(apply); }
@@ -76,6 +80,8 @@ class ServiceStore {
   /// Counts changes of the services; never goes back, also not over restarts with changes by API.
   uint64_t generation() const { return generation_; }
   const std::string& state_path() const { return state_path_; }
+  /// Of a store that was opened locked.
+  const StateLock& lock() const { return *lock_; }
 
  private:
   struct Wanted {
@@ -86,7 +92,7 @@ class ServiceStore {
 
   ServiceStore(std::string config_path, EventLog& events, AtomicFileFault fault)
       : config_path_(std::move(config_path)), events_(events), fault_(std::move(fault)) {}
-  Result<void> load();
+  Result<void> load(bool locked);
   Result<void> take_state(const struct ServiceState& state);
   Changed put_in_place(Wanted wanted, Config config, Change change, bool persist);
   Result<void> persist_and_apply(const Wanted& wanted, const Config& config, uint64_t generation,
@@ -96,6 +102,7 @@ class ServiceStore {
 
   std::string config_path_;
   std::string state_path_;
+  std::optional<StateLock> lock_;
   EventLog& events_;
   AtomicFileFault fault_;
   Apply apply_;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <ctime>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 
@@ -88,6 +89,20 @@ int run_node_undrain(const CtlContext& context, const po::variables_map&) {
   return change_node_drain(context, "undrain", "node: announces again what it can serve");
 }
 
+/// Shows the level, or changes it.
+int run_node_log_level(const CtlContext& context, const po::variables_map&) {
+  const bool changes = !context.words.empty();
+  const std::string body = changes ? nlohmann::json{{"level", context.words[0]}}.dump() : "";
+  const auto answer = api_call(context.socket, changes ? "PUT" : "GET", "/v1/log", body, context.timeout);
+  if (!answer) return ctl_fail(context, kCtlUnreachable, answer.error().message);
+  if (!answer->is_ok()) return ctl_fail(context, kCtlServerError, api_error_text(*answer));
+  const auto json = nlohmann::json::parse(answer->body, nullptr, false);
+  const std::string level = json.is_object() ? json.value("level", "?") : "?";
+  context.output.out << (changes ? fmt::format("node: log level {} until the restart\n", level)
+                                 : level + '\n');
+  return kCtlOk;
+}
+
 void add_stats_options(po::options_description& options) {
   options.add_options()("json", "the server's answer as one line of JSON")(
       "watch", po::value<double>()->implicit_value(1)->value_name("SECONDS"),
@@ -147,6 +162,8 @@ constexpr CtlVerb kReportVerbs[] = {
      add_status_options, run_announce},
     {"node drain", "withdraw all VIPs of this node, and go on forwarding", add_no_options, run_node_drain},
     {"node undrain", "announce again what can be served", add_no_options, run_node_undrain},
+    {"node log-level", "the least level that is logged, or change it: debug, info, warning, error",
+     add_no_options, run_node_log_level, "[LEVEL]"},
     {"stats", "packets, bytes, flows and drops since the start", add_stats_options, run_stats},
 };
 

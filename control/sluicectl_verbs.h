@@ -27,7 +27,7 @@ struct CtlVerb {
   void (*add_options)(boost::program_options::options_description& options);
   int (*run)(const CtlContext& context, const boost::program_options::variables_map& options);
   /// The words it takes, in capitals: "POOL BACKEND", "[FILE]" if it may be absent, "FIELD=VALUE..." for one
-  /// or more. Completion knows VIP, POOL, BACKEND and FIELD=VALUE.
+  /// or more. Completion knows VIP, POOL, BACKEND, LEVEL and FIELD=VALUE.
   std::string_view arguments = {};
 };
 

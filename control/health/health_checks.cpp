@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "control/log_line.h"
+
 namespace sluice::control {
 
 using std::chrono::duration_cast;
@@ -327,15 +329,15 @@ void HealthChecks::log_change(const Target& target) {
   if (target.health.healthy) {
     spdlog::info("event=backend_healthy {}", who);
   } else {
-    spdlog::warn("event=backend_unhealthy {} error=\"{}\"", who, target.health.last_error);
+    spdlog::warn("event=backend_unhealthy {} error={}", who, log_quoted(target.health.last_error));
   }
 }
 
 void HealthChecks::log_not_run(const Target& target, const std::string& error, HealthTime now) {
   if (not_run_logged_ != HealthTime{} && now - not_run_logged_ < kNotRunLogInterval) return;
   not_run_logged_ = now;
-  spdlog::error("event=health_check_not_run pool={} backend={} error=\"{}\"", target.settings.pool,
-                target.settings.backend, error);
+  spdlog::error("event=health_check_not_run pool={} backend={} error={}", target.settings.pool,
+                target.settings.backend, log_quoted(error));
 }
 
 }  // namespace sluice::control

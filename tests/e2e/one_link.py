@@ -31,17 +31,20 @@ class OneLink:
         self.neighbour.ip("route", "add", f"{VIP}/32", "via", NODE)
         self.process = None
 
-    def write(self, *, node=None, dpdk=None, port=None, ports=None, workers=None, backend=None, path=None):
+    def write(self, *, node=None, dpdk=None, port=None, ports=None, workers=None, backend=None, pool=None, extra=None,
+              path=None):
         """Writes a config file that works, with these changes; a value of None takes a field out."""
         config = {
-            "node": {"run_dir": str(self.run_dir), "cluster_seed": "seed"} | (node or {}),
+            "node": {"run_dir": str(self.run_dir), "state_dir": str(self.directory / "state"), "cluster_seed": "seed"}
+                    | (node or {}),
             "dpdk": {"memory_mb": 64} | (dpdk or {}),
             "ports": ports or [{"name": "wan", "af_xdp": "eth0"} | (port or {})],
             "workers": {"flow_table_flows": 65536} | (workers or {}),
             "tunnel": {"source_ipv4": NODE},
             "vips": [{"name": "echo", "address": VIP, "protocol": "udp", "port": PORT, "pool": "echo"}],
-            "pools": [{"name": "echo", "backends": [{"name": "b1", "address": NEIGHBOUR} | (backend or {})]}],
-        }
+            "pools": [{"name": "echo", "backends": [{"name": "b1", "address": NEIGHBOUR} | (backend or {})]}
+                      | (pool or {})],
+        } | (extra or {})
         # JSON is YAML.
         text = json.dumps(without_none(config), indent=1)
         (path or self.config_path).write_text(text)

@@ -191,7 +191,8 @@ def test_a_second_sluiced_on_the_interface(one_link):
     one_link.write()
     one_link.start()
     other = one_link.directory / "other.yaml"
-    one_link.write(node={"run_dir": str(one_link.directory / "other-run")}, path=other)
+    one_link.write(node={"run_dir": str(one_link.directory / "other-run"),
+                         "state_dir": str(one_link.directory / "other-state")}, path=other)
     done = one_link.sluiced(path=other)
     assert done.returncode > 0
     assert re.fullmatch(r"sluiced: port 'wan': eth0 is served by another sluiced.*stop it first\n", done.stderr)
@@ -204,10 +205,28 @@ def test_a_second_sluiced_on_the_interface(one_link):
 def test_a_second_sluiced_in_the_run_dir(one_link):
     one_link.write()
     one_link.start()
-    done = one_link.sluiced()
+    other = one_link.directory / "other.yaml"
+    one_link.write(node={"state_dir": str(one_link.directory / "other-state")}, path=other)
+    done = one_link.sluiced(path=other)
     assert done.returncode > 0
     assert re.fullmatch(r"sluiced: .*control.sock: another process listens there.*\n", done.stderr)
     assert one_link.probe() == 20
+    assert one_link.process.stop() == 0
+
+
+def test_a_second_sluiced_with_the_state_dir_is_told_who_has_it(one_link):
+    one_link.write()
+    one_link.start()
+    other = one_link.directory / "other.yaml"
+    one_link.write(node={"run_dir": str(one_link.directory / "other-run")}, path=other)
+    done = one_link.sluiced(path=other)
+    assert done.returncode > 0
+    assert done.stderr == (f"{one_link.directory}/state: in use by another sluiced, pid {one_link.process.pid}; "
+                           "stop it or set another node.state_dir\n")
+    # The kernel gives the lock up however its holder ends.
+    one_link.process.send_signal(9)
+    one_link.process.wait()
+    one_link.start()
     assert one_link.process.stop() == 0
 
 

@@ -609,6 +609,44 @@ std::map<std::string, std::string> documented_fields(const std::string& page) {
   return rows;
 }
 
+TEST(Config, ASecretIsNotRepeatedWhereItIsRefused) {
+  ConfigText text;
+  const std::string seed = "hunter2" + std::string(2000, 'x');
+  text.node = "node: {name: lb1, cluster_seed: " + seed + "}\n";
+  EXPECT_THAT(error_of(text),
+              HasSubstr("node.cluster_seed: found a secret of 2007 bytes; accepted: a text of"));
+  EXPECT_THAT(error_of(text), testing::Not(HasSubstr("hunter2")));
+}
+
+TEST(Config, MetricsListenOnAnAddressWithItsPort) {
+  const auto listen = [](const std::string& value) {
+    ConfigText text;
+    text.node += "metrics: {listen: '" + value + "'}\n";
+    return parse(text);
+  };
+  const auto v4 = listen("192.0.2.1:9108");
+  ASSERT_TRUE(v4) << v4.error().message;
+  EXPECT_EQ(v4->metrics, (MetricsSettings{*IpAddress::parse("192.0.2.1"), 9108}));
+  const auto v6 = listen("[2001:db8::1]:80");
+  ASSERT_TRUE(v6) << v6.error().message;
+  EXPECT_EQ(v6->metrics, (MetricsSettings{*IpAddress::parse("2001:db8::1"), 80}));
+  for (const char* wrong : {"", ":9108", "9108", "192.0.2.1", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536",
+                            "2001:db8::1:80", "[192.0.2.1]:80", "localhost:80", "[::1]80"}) {
+    const auto refused = listen(wrong);
+    ASSERT_FALSE(refused) << wrong;
+    EXPECT_THAT(refused.error().message, HasSubstr("metrics.listen: found '" + std::string(wrong) + "'"))
+        << wrong;
+  }
+  EXPECT_FALSE(parse(ConfigText())->metrics);
+}
+
+TEST(Config, TheLogGoesToStderrAtInfoUnlessTold) {
+  EXPECT_EQ(parse(ConfigText())->log, (LogSettings{LogTarget::kStderr, LogLevel::kInfo}));
+  ConfigText text;
+  text.node += "log: {to: journal, level: error}\n";
+  EXPECT_EQ(parse(text)->log, (LogSettings{LogTarget::kJournal, LogLevel::kError}));
+}
+
 TEST(ConfigDocs, ListEveryFieldAsTheCodeHasItAndNoOther) {
   auto rows = documented_fields(kDocs + "configuration.md");
   for (const ConfigField& field : config_fields()) {

@@ -22,6 +22,7 @@
 #include <thread>
 
 #include "control/api_client.h"
+#include "control/log_api.h"
 #include "control/report_api.h"
 
 namespace sluice {
@@ -68,6 +69,7 @@ class ServiceApi : public testing::Test {
     server_ = *std::move(server);
     serve_services(*server_, *store_);
     serve_events(*server_, events_);
+    serve_log(*server_, events_);
     serve_reports(*server_, [] { return Report{}; });
     thread_ = std::thread([this] { io_.run(); });
   }
@@ -321,6 +323,20 @@ TEST(FlowsJson, SumsTheWorkers) {
   EXPECT_EQ(flows["occupancy"], 0.25);
   EXPECT_EQ(flows["workers"].size(), 2u);
   EXPECT_EQ(json::parse(flows_json(Report{}))["occupancy"], 0.0);
+}
+
+TEST_F(ServiceApi, TheLogLevelIsShownAndChanged) {
+  EXPECT_EQ(call("GET", "/v1/log").body["level"], "info");
+  EXPECT_EQ(call("PUT", "/v1/log", R"({"level":"debug"})").body["level"], "debug");
+  EXPECT_EQ(call("GET", "/v1/log").body["level"], "debug");
+  for (const char* wrong :
+       {R"({"level":"loud"})", R"({"level":3})", "{}", "nonsense", R"({"level":"info","x":1})"}) {
+    const auto refused = call("PUT", "/v1/log", wrong);
+    EXPECT_EQ(refused.status, 422u) << wrong;
+    EXPECT_THAT(refused.body["error"].get<std::string>(), HasSubstr("accepted: debug, info, warning, error"))
+        << wrong;
+  }
+  EXPECT_EQ(call("PUT", "/v1/log", R"({"level":"info"})").body["level"], "info");
 }
 
 TEST_F(ServiceApi, TheDocumentedRoutesAreThoseThereAreAndNoOthers) {
