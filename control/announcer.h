@@ -3,45 +3,48 @@
 // BIRD or FRR exports the addresses of that device. It is not persistent: when this process ends, however it
 // ends, the kernel removes the device with its addresses, and BGP withdraws them. Nothing reads the device:
 // traffic to the VIPs comes in by the ports and never reaches it.
+//
+// A second device, of the same kind, carries the addresses of a node that is about to withdraw them. BIRD or
+// FRR exports those too, with the community that asks routers to prefer anybody else (RFC 8326): which device
+// an address is on is the one thing about it that both of them can tell.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "control/tun_device.h"
 #include "lb/address.h"
 #include "lb/result.h"
-
-struct mnl_socket;
 
 namespace sluice::control {
 
 class Announcer {
  public:
-  /// Makes the device and sets it up. Errors say what to do (name taken by another process, no permission, no
+  /// Makes both devices. Errors say what to do (name taken by another process, no permission, no
   /// /dev/net/tun).
-  static Result<Announcer> open(const std::string& device);
-  Announcer(Announcer&&) noexcept;
-  Announcer& operator=(Announcer&&) = delete;
-  /// The device goes, and with it all addresses.
-  ~Announcer();
+  static Result<Announcer> open(const std::string& device, const std::string& drain_device);
 
-  /// Announces exactly these: new ones are added before old ones go. An address that another device of this
-  /// host has too is no error. On an Error, which names the address, the others are as asked.
-  Result<void> announce(const std::vector<Prefix>& addresses);
+  /// Announces exactly these, `leaving` or not: new ones are added before old ones go, and what changes from
+  /// one device to the other does so at once. An address that another device of this host has too is no
+  /// error. On an Error, which names the address, the others are as asked.
+  Result<void> announce(const std::vector<Prefix>& addresses, bool leaving);
 
-  const std::vector<Prefix>& announced() const { return announced_; }
-  const std::string& device() const { return device_; }
+  /// Sorted.
+  const std::vector<Prefix>& announced() const { return leaving_ ? leave_.addresses : stay_.addresses; }
 
  private:
-  Announcer(std::string device, int tun, mnl_socket* netlink, int index)
-      : device_(std::move(device)), tun_(tun), netlink_(netlink), index_(index) {}
-  Result<void> change(const Prefix& address, bool add);
+  struct Side {
+    TunDevice device;
+    std::vector<Prefix> addresses;  ///< sorted
+  };
 
-  std::string device_;
-  int tun_;
-  mnl_socket* netlink_;
-  int index_;
-  std::vector<Prefix> announced_;  ///< sorted
+  Announcer(TunDevice stay, TunDevice leave) : stay_{std::move(stay), {}}, leave_{std::move(leave), {}} {}
+  static Result<void> move(Side& from, Side& to, const std::vector<Prefix>& wanted);
+  static Result<void> put(Side& side, const std::vector<Prefix>& wanted);
+
+  Side stay_;
+  Side leave_;
+  bool leaving_ = false;
 };
 
 }  // namespace sluice::control

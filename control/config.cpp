@@ -71,6 +71,12 @@ void read_announce(const ConfigSection& section, Config& config) {
   if (section.node() == nullptr) return;
   config.announce.emplace();
   section.value("device", config.announce->device, parse_interface);
+  section.value("drain_device", config.announce->drain_device, parse_interface);
+  if (config.announce->drain_device == config.announce->device) {
+    section.report(*section.node(), "drain_device",
+                   "found the name of announce.device; accepted: another name");
+  }
+  read_seconds(section, "drain_delay", "announce.drain_delay", config.announce->drain_delay);
   read_seconds(section, "stop_delay", "announce.stop_delay", config.announce->stop_delay);
 }
 

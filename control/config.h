@@ -27,6 +27,9 @@ struct NodeSettings {
 /// Announcing VIPs to the routers; absent: nothing is announced.
 struct AnnounceSettings {
   std::string device = "sluice-vips";  ///< the TUN device whose addresses BIRD or FRR exports
+  /// The same for a node that drains; they export it with the graceful shutdown community (RFC 8326).
+  std::string drain_device = "sluice-drain";
+  std::chrono::seconds drain_delay{5};  ///< from the start of a drain to the withdrawal
   std::chrono::seconds stop_delay{1};  ///< from withdrawing at SIGTERM to the end of forwarding
   friend bool operator==(const AnnounceSettings&, const AnnounceSettings&) = default;
 };

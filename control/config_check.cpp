@@ -254,10 +254,34 @@ void check_health_ports(const ConfigDraft& draft) {
   }
 }
 
+/// Through the tunnel goes what has ports and gets an answer.
+void check_health_tunnels(const ConfigDraft& draft) {
+  const Services& services = draft.config.services;
+  for (size_t p = 0; p < services.pools.size(); ++p) {
+    const Pool& pool = services.pools[p];
+    if (pool.health.via != HealthCheckVia::kTunnel) continue;
+    const ConfigSection& section = draft.pools[p].section;
+    const bool has_answer = pool.health.kind != HealthCheckKind::kUdp || !pool.health.udp_expected.empty();
+    if (pool.health.kind == HealthCheckKind::kIcmp || pool.health.kind == HealthCheckKind::kExternal) {
+      section.report(*section.find("health"), "health.via",
+                     "found tunnel, which icmp and external cannot use; accepted: direct, or another kind");
+    } else if (!has_answer) {
+      section.report(*section.find("health"), "health.via",
+                     "found tunnel without udp_expected: where nobody has the VIP there is silence, which "
+                     "would be good; accepted: direct, or with udp_expected");
+    } else if (!health_vip(services, pool, 0)) {
+      section.report(*section.find("health"), "health.via",
+                     "found tunnel, but no VIP that is a single address uses the pool; accepted: direct, or "
+                     "with such a VIP");
+    }
+  }
+}
+
 }  // namespace
 
 void check_config(const ConfigDraft& draft) {
   check_health_ports(draft);
+  check_health_tunnels(draft);
   check_ports(draft);
   check_pools(draft);
   check_tunnel_sources(draft);

@@ -45,7 +45,7 @@ void read_health(const ConfigSection& section, HealthCheck& check) {
                   {"udp", HealthCheckKind::kUdp},
                   {"icmp", HealthCheckKind::kIcmp},
                   {"external", HealthCheckKind::kExternal}});
-  section.choice("via", check.via, {{"direct", HealthCheckVia::kDirect}});
+  section.choice("via", check.via, {{"direct", HealthCheckVia::kDirect}, {"tunnel", HealthCheckVia::kTunnel}});
   uint16_t port = 0;
   if (section.number("port", port)) check.port = port;
   read_milliseconds(section, "interval", "pools[].health.interval", check.interval);

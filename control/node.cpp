@@ -62,7 +62,7 @@ Result<void> Node::open() {
   l4::pass_dpdk_log([](std::string_view line) { spdlog::error("event=driver_error message={}", log_quoted(line)); });
 
   if (config_.announce) {
-    auto announcer = Announcer::open(config_.announce->device);
+    auto announcer = Announcer::open(config_.announce->device, config_.announce->drain_device);
     if (!announcer) return tl::unexpected(announcer.error());
     announcer_.emplace(std::move(*announcer));
   }
@@ -77,10 +77,12 @@ Result<void> Node::open() {
     track_next_hops(config_.services);
     next_hops_->run_until_settled(kFirstNextHopsLimit);
   }
+  // The right to load it does not last; whether it will be needed, a later change of services decides.
+  reply_filter_ = bpf::ReplyFilter::load();
   // Backends are believed in at the start, so that a restart does not interrupt them; but nothing is
   // announced before each was checked once.
   health_ = std::make_unique<HealthChecks>(io_, [this] { on_health_change(); });
-  check_health(config_.services, true);
+  if (auto checked = check_health(config_.services, true); !checked) return checked;
   return publish(config_.services);
 }
 
@@ -94,11 +96,12 @@ Result<void> Node::apply(Config config) {
   }
   // Next hops of new backends are asked for first; known ones answer at once.
   track_next_hops(config.services);
-  check_health(config.services, false);
-  if (auto published = publish(config.services); !published) {
+  auto done = check_health(config.services, false);
+  if (done) done = publish(config.services);
+  if (!done) {
     track_next_hops(config_.services);
-    check_health(config_.services, false);
-    return published;
+    (void)check_health(config_.services, false);
+    return done;
   }
   config_ = std::move(config);
   ++applied_;
@@ -154,17 +157,37 @@ const BackendHealth* Node::health_of(const Pool& pool, const Backend& backend) c
   return health_->find(pool.name, backend.address);
 }
 
-void Node::check_health(const Services& services, bool trusted) {
+Result<void> Node::check_health(const Services& services, bool trusted) {
   std::vector<HealthTarget> targets;
   for (const Pool& pool : services.pools) {
     if (pool.health.kind == HealthCheckKind::kNone) continue;
     for (const Backend& backend : pool.backends) {
       const auto port = health_port(services, pool, backend);
-      targets.push_back(
-          {pool.name, backend.name, backend.address, port.value_or(0), pool.health, pool.policy, trusted});
+      HealthTarget& target = targets.emplace_back(
+          HealthTarget{pool.name, backend.name, backend.address, port.value_or(0), pool.health, pool.policy,
+                       trusted, {}});
+      if (pool.health.via == HealthCheckVia::kTunnel) target.vip = health_vip(services, pool, target.port);
     }
   }
+  if (auto ready = ready_tunnel(services.tunnel, targets); !ready) return ready;
   health_->set_targets(targets);
+  return {};
+}
+
+Result<void> Node::ready_tunnel(const Tunnel& tunnel, const std::vector<HealthTarget>& targets) {
+  std::vector<IpAddress> vips;
+  for (const HealthTarget& target : targets) {
+    if (target.vip) vips.push_back(*target.vip);
+  }
+  if (vips.empty() && tunnel_ == nullptr) return {};
+  if (tunnel_ == nullptr) {
+    if (!reply_filter_) return tl::unexpected(reply_filter_.error());
+    auto opened = CheckTunnel::open(io_, *reply_filter_);
+    if (!opened) return tl::unexpected(opened.error());
+    tunnel_ = std::move(*opened);
+    health_->set_tunnel(tunnel_.get());
+  }
+  return tunnel_->configure(tunnel, std::move(vips));
 }
 
 void Node::on_health_change() {
@@ -174,7 +197,7 @@ void Node::on_health_change() {
 }
 
 void Node::announce(const Services& services, const std::vector<PoolHealth>& pools) {
-  auto planned = plan_announcements(services, pools, draining_);
+  auto planned = plan_announcements(services, pools, drain_);
   first_checks_done_ = first_checks_done_ || health_->settled();
   if (!announcer_ || !first_checks_done_) {
     for (Announcement& one : planned) {
@@ -187,8 +210,8 @@ void Node::announce(const Services& services, const std::vector<PoolHealth>& poo
     if (one.announced) addresses.push_back(one.address);
   }
   if (announcer_) {
-    if (auto done = announcer_->announce(addresses); !done) {
-      spdlog::error("event=announce_failed error=\"{}\"", done.error().message);
+    if (auto done = announcer_->announce(addresses, drain_ == NodeDrain::kLeaving); !done) {
+      spdlog::error("event=announce_failed error={}", log_quoted(done.error().message));
       for (Announcement& one : planned) {
         const auto& there = announcer_->announced();
         if (!one.announced || std::binary_search(there.begin(), there.end(), one.address)) continue;
@@ -202,13 +225,23 @@ void Node::announce(const Services& services, const std::vector<PoolHealth>& poo
 }
 
 void Node::drain(bool draining) {
-  draining_ = draining;
-  spdlog::info("event=node_{}", draining ? "drain" : "undrain");
+  if (draining == this->draining()) return;
+  const auto delay = config_.announce ? config_.announce->drain_delay : std::chrono::seconds(0);
+  drain_ = !draining ? NodeDrain::kNone : delay.count() > 0 ? NodeDrain::kLeaving : NodeDrain::kDone;
+  spdlog::info("event=node_{} withdrawal_in={}s", draining ? "drain" : "undrain", draining ? delay.count() : 0);
   announce(config_.services, pool_health_);
+  drain_timer_.cancel();
+  if (drain_ != NodeDrain::kLeaving) return;
+  drain_timer_.expires_after(delay);
+  drain_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error || drain_ != NodeDrain::kLeaving) return;
+    drain_ = NodeDrain::kDone;
+    announce(config_.services, pool_health_);
+  });
 }
 
 void Node::withdraw() {
-  if (announcer_) (void)announcer_->announce({});
+  if (announcer_) (void)announcer_->announce({}, drain_ == NodeDrain::kLeaving);
 }
 
 void Node::track_next_hops(const Services& services) {

@@ -13,10 +13,12 @@
 #include <string>
 
 #include "control/announcer.h"
+#include "control/check_tunnel.h"
 #include "control/config.h"
 #include "control/health/health_checks.h"
 #include "control/metrics/node_snapshot.h"
 #include "control/next_hops.h"
+#include "dataplane/bpf/reply_filter.h"
 #include "dataplane/l4/engine.h"
 #include "lb/announcement.h"
 #include "lb/forwarding_table.h"
@@ -39,9 +41,10 @@ class Node {
   /// a restart can (ports, workers, dpdk, node).
   Result<void> apply(Config config);
 
-  /// Withdraws all VIPs, or announces again what can be served; traffic that still comes is forwarded.
+  /// Withdraws all VIPs, after announce.drain_delay in which routers are asked to prefer other nodes; or
+  /// announces again what can be served. Traffic that still comes is forwarded.
   void drain(bool draining);
-  bool draining() const { return draining_; }
+  bool draining() const { return drain_ != NodeDrain::kNone; }
 
   /// Withdraws all VIPs. How long packets may still come, routers being slow, the caller must know.
   void withdraw();
@@ -79,7 +82,8 @@ class Node {
   /// Builds a table of `services`, publishes it and makes them the current ones.
   Result<void> publish(const Services& services);
   std::vector<PoolHealth> assess(const Services& services) const;
-  void check_health(const Services& services, bool trusted);
+  Result<void> check_health(const Services& services, bool trusted);
+  Result<void> ready_tunnel(const Tunnel& tunnel, const std::vector<HealthTarget>& targets);
   void on_health_change();
   void announce(const Services& services, const std::vector<PoolHealth>& pools);
   void track_next_hops(const Services& services);
@@ -92,6 +96,9 @@ class Node {
   std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
   std::unique_ptr<l4::Engine> engine_;
   std::unique_ptr<NextHops> next_hops_;  ///< absent if no port has a kernel side
+  /// Loaded at the start, while there is the right to; used by tunnel_.
+  Result<bpf::ReplyFilter> reply_filter_ = fail("not loaded");
+  std::unique_ptr<CheckTunnel> tunnel_;  ///< absent until a pool is checked through it
   std::unique_ptr<HealthChecks> health_;
   bool first_checks_done_ = false;  ///< nothing is announced before
   ForwardingIds ids_;
@@ -103,7 +110,8 @@ class Node {
   std::vector<PoolHealth> pool_health_;
   std::optional<Announcer> announcer_;
   std::vector<Announcement> announcements_;
-  bool draining_ = false;
+  NodeDrain drain_ = NodeDrain::kNone;
+  boost::asio::steady_timer drain_timer_{io_};
 };
 
 }  // namespace sluice::control

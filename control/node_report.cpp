@@ -100,6 +100,14 @@ VipReport vip_report(const Node& node, const Vip& vip) {
   return report;
 }
 
+/// Where the backend's checks go, in words.
+std::string checked_at(const Node& node, const Pool& pool, const Backend& backend) {
+  if (pool.health.via == HealthCheckVia::kDirect) return "direct";
+  const Services& services = node.config().services;
+  const auto vip = health_vip(services, pool, health_port(services, pool, backend).value_or(0));
+  return vip ? fmt::format("tunnel, {}", vip->to_string()) : "tunnel";
+}
+
 void add_health(const Node& node, const Pool& pool, const Backend& backend, BackendReport& report) {
   const BackendHealth* health = node.health_of(pool, backend);
   if (health == nullptr) return;
@@ -108,6 +116,7 @@ void add_health(const Node& node, const Pool& pool, const Backend& backend, Back
   };
   report.health = health->held ? "held" : health->healthy ? "healthy" : "unhealthy";
   report.health_error = health->last_error;
+  report.checked_at = checked_at(node, pool, backend);
   report.health_since = seconds(health->since);
   report.next_check = seconds(health->next_check);
   report.check_latency_us = health->latency.count();
@@ -184,7 +193,8 @@ Report report_of(const Node& node, const std::string& config_error) {
   report.draining = node.draining();
   report.capabilities = effective_capabilities();
   for (const Announcement& one : node.announcements()) {
-    report.announcements.push_back({one.address.to_string(), one.announced, one.reason, one.vips});
+    report.announcements.push_back(
+        {one.address.to_string(), one.announced, one.reason, one.vips, one.leaving});
   }
   for (size_t i = 0; i < kDropReasons; ++i) {
     DropReport drop{std::string(kDropReasonTexts[i].name), std::string(kDropReasonTexts[i].help)};

@@ -77,6 +77,7 @@ struct BackendReport {
   int64_t check_latency_us = 0;  ///< of the last good check
   uint64_t checks = 0;
   uint64_t failed_checks = 0;
+  std::string checked_at;  ///< "direct", or "tunnel, " and the VIP; "": it is not checked
 };
 
 /// A VIP address.
@@ -85,6 +86,7 @@ struct AnnouncementReport {
   bool announced = false;
   std::string reason;  ///< why not
   std::vector<std::string> vips;
+  bool leaving = false;  ///< announced, but routers are asked to prefer other nodes
 };
 
 struct DropReport {

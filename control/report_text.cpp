@@ -251,14 +251,21 @@ std::string render_stats(const Report& report, const Report* earlier) {
 }
 
 std::string render_health(const Report& report, int64_t now) {
-  Table table(
-      {{"POOL"}, {"BACKEND"}, {"ADDRESS"}, {"HEALTH"}, {"SINCE"}, {"NEXT"}, {"MS", kRight}, {"LAST ERROR"}});
+  Table table({{"POOL"},
+               {"BACKEND"},
+               {"ADDRESS"},
+               {"VIA"},
+               {"HEALTH"},
+               {"SINCE"},
+               {"NEXT"},
+               {"MS", kRight},
+               {"LAST ERROR"}});
   for (const BackendReport& backend : report.backends) {
     if (backend.health.empty()) {
-      table.add({backend.pool, backend.name, backend.address, "not checked", "", "", "", ""});
+      table.add({backend.pool, backend.name, backend.address, "", "not checked", "", "", "", ""});
       continue;
     }
-    table.add({backend.pool, backend.name, backend.address, backend.health,
+    table.add({backend.pool, backend.name, backend.address, backend.checked_at, backend.health,
                duration_text(now - backend.health_since) + " ago",
                "in " + duration_text(std::max<int64_t>(0, backend.next_check - now)),
                fmt::format("{:.1f}", static_cast<double>(backend.check_latency_us) / 1000),
@@ -268,10 +275,10 @@ std::string render_health(const Report& report, int64_t now) {
 }
 
 std::string render_announcements(const Report& report) {
-  Table table({{"ADDRESS"}, {"ANNOUNCED"}, {"VIPS"}, {"WHY NOT"}});
+  Table table({{"ADDRESS"}, {"ANNOUNCED"}, {"VIPS"}, {"WHY"}});
   for (const AnnouncementReport& one : report.announcements) {
-    table.add({one.address, one.announced ? "yes" : "no", fmt::format("{}", fmt::join(one.vips, ", ")),
-               one.reason});
+    const char* state = one.leaving ? "leaving" : one.announced ? "yes" : "no";
+    table.add({one.address, state, fmt::format("{}", fmt::join(one.vips, ", ")), one.reason});
   }
   return table.empty() ? "there are no VIPs\n" : table.render();
 }

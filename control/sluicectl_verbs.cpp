@@ -81,8 +81,9 @@ int change_node_drain(const CtlContext& context, const char* action, const char*
 }
 
 int run_node_drain(const CtlContext& context, const po::variables_map&) {
-  return change_node_drain(context, "drain",
-                           "node: its VIPs are withdrawn; packets that still come are forwarded");
+  return change_node_drain(
+      context, "drain",
+      "node: its VIPs are being withdrawn, see sluicectl announce; packets that still come are forwarded");
 }
 
 int run_node_undrain(const CtlContext& context, const po::variables_map&) {

@@ -23,7 +23,7 @@ std::string obstacle(const Services& services, const std::vector<PoolHealth>& po
 }  // namespace
 
 std::vector<Announcement> plan_announcements(const Services& services, const std::vector<PoolHealth>& pools,
-                                             bool draining) {
+                                             NodeDrain drain) {
   struct Plan {
     Announcement announcement;
     bool wanted = false;
@@ -41,10 +41,14 @@ std::vector<Announcement> plan_announcements(const Services& services, const std
   for (auto& [address, plan] : plans) {
     if (!plan.wanted) {
       plan.announcement.reason = "announce is false";
-    } else if (draining) {
+    } else if (drain == NodeDrain::kDone) {
       plan.announcement.reason = "the node drains";
     }
     plan.announcement.announced = plan.announcement.reason.empty();
+    if (plan.announcement.announced && drain == NodeDrain::kLeaving) {
+      plan.announcement.leaving = true;
+      plan.announcement.reason = "the node drains";
+    }
     all.push_back(std::move(plan.announcement));
   }
   return all;

@@ -27,6 +27,16 @@ std::optional<uint16_t> health_port(const Services& services, const Pool& pool, 
   return std::nullopt;
 }
 
+std::optional<IpAddress> health_vip(const Services& services, const Pool& pool, uint16_t port) {
+  std::optional<IpAddress> first;
+  for (const Vip& vip : services.vips) {
+    if (vip.pool != pool.name || !vip.address.is_host()) continue;
+    if (vip.ports.contains(port)) return vip.address.address();
+    if (!first) first = vip.address.address();
+  }
+  return first;
+}
+
 PoolHealth assess_pool(const Pool& pool, const std::vector<bool>& healthy) {
   PoolHealth health;
   for (size_t i = 0; i < pool.backends.size(); ++i) {

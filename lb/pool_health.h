@@ -32,6 +32,10 @@ struct PoolHealth {
 /// single one. Nothing if there is none of these.
 std::optional<uint16_t> health_port(const Services& services, const Pool& pool, const Backend& backend);
 
+/// The VIP address at which backends are checked through the tunnel: of the pool's VIPs that are a single
+/// address, the first with `port`, else the first. Nothing if there is none.
+std::optional<IpAddress> health_vip(const Services& services, const Pool& pool, uint16_t port);
+
 /// `healthy[i]` is the health of pool.backends[i].
 PoolHealth assess_pool(const Pool& pool, const std::vector<bool>& healthy);
 

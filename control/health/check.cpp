@@ -20,17 +20,17 @@ CheckResult Check::timed_out(std::chrono::milliseconds limit) const {
 std::shared_ptr<Check> make_check(const CheckContext& context, const HealthTarget& target) {
   switch (target.check.kind) {
     case HealthCheckKind::kTcp:
-      return std::make_shared<TcpCheck>(context.io, target);
+      return std::make_shared<TcpCheck>(context, target);
     case HealthCheckKind::kHttp:
-      return std::make_shared<HttpCheck>(context.io, target);
+      return std::make_shared<HttpCheck>(context, target);
     case HealthCheckKind::kHttps:
-      return std::make_shared<HttpsCheck>(context.io, context.tls, target);
+      return std::make_shared<HttpsCheck>(context, target);
     case HealthCheckKind::kHttp2:
-      return std::make_shared<Http2Check>(context.io, target);
+      return std::make_shared<Http2Check>(context, target);
     case HealthCheckKind::kGrpc:
-      return std::make_shared<GrpcCheck>(context.io, target);
+      return std::make_shared<GrpcCheck>(context, target);
     case HealthCheckKind::kUdp:
-      return std::make_shared<UdpCheck>(context.io, target);
+      return std::make_shared<UdpCheck>(context, target);
     case HealthCheckKind::kIcmp:
       return std::make_shared<IcmpCheck>(context.io, target);
     case HealthCheckKind::kExternal:

@@ -15,11 +15,13 @@
 namespace sluice::control {
 
 class TlsContexts;
+class TunnelPath;
 
 /// What checks share. Outlives them.
 struct CheckContext {
   boost::asio::io_context& io;
   TlsContexts& tls;
+  TunnelPath* tunnel = nullptr;  ///< for targets with a VIP
 };
 
 /// Held by a shared_ptr; the handlers of its asynchronous operations keep it until they have ended.

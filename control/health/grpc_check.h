@@ -7,7 +7,7 @@ namespace sluice::control {
 
 class GrpcCheck final : public Http2RequestCheck {
  public:
-  GrpcCheck(boost::asio::io_context& io, const HealthTarget& target) : Http2RequestCheck(io, target) {}
+  GrpcCheck(const CheckContext& context, const HealthTarget& target) : Http2RequestCheck(context, target) {}
 
  private:
   Http2Headers request_headers() const override;

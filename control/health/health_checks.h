@@ -41,6 +41,9 @@ class HealthChecks {
   HealthChecks(const HealthChecks&) = delete;
   HealthChecks& operator=(const HealthChecks&) = delete;
 
+  /// The way for targets with a VIP: there before the first of them, and longer than this object.
+  void set_tunnel(TunnelPath* tunnel) { context_.tunnel = tunnel; }
+
   /// Checks exactly these from now on. A target that was there before, by pool and address, keeps its state;
   /// if its settings have changed it is checked anew soon. A new one is unhealthy until its first check is
   /// good, unless it is trusted or of kind kNone, which is healthy for good. Of two with the same pool and
@@ -94,7 +97,7 @@ class HealthChecks {
   boost::asio::io_context& io_;
   const std::function<void()> on_change_;
   TlsContexts tls_;
-  const CheckContext context_{io_, tls_};
+  CheckContext context_{io_, tls_};
   boost::asio::steady_timer due_timer_;
   std::optional<HealthTime> timer_set_for_;
   boost::asio::steady_timer change_timer_;

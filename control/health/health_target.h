@@ -22,6 +22,10 @@ struct HealthTarget {
   /// Taken for healthy until checks say otherwise; only looked at when the target is new. For state that
   /// was known before a restart.
   bool trusted = false;
+  std::optional<IpAddress> vip;  ///< via tunnel: what is checked, at `port`; set exactly then
+
+  /// The address that the server is asked at.
+  const IpAddress& checked_address() const { return vip ? *vip : address; }
   friend bool operator==(const HealthTarget&, const HealthTarget&) = default;
 };
 

@@ -7,7 +7,7 @@ namespace sluice::control {
 
 class Http2Check final : public Http2RequestCheck {
  public:
-  Http2Check(boost::asio::io_context& io, const HealthTarget& target) : Http2RequestCheck(io, target) {}
+  Http2Check(const CheckContext& context, const HealthTarget& target) : Http2RequestCheck(context, target) {}
 
  private:
   Http2Headers request_headers() const override;

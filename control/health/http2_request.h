@@ -29,7 +29,7 @@ struct Http2Answer {
 
 class Http2RequestCheck : public StreamCheck {
  protected:
-  Http2RequestCheck(boost::asio::io_context& io, const HealthTarget& target) : StreamCheck(io, target) {}
+  Http2RequestCheck(const CheckContext& context, const HealthTarget& target) : StreamCheck(context, target) {}
 
   /// Pseudo header fields first.
   virtual Http2Headers request_headers() const = 0;

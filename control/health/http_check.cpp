@@ -23,8 +23,8 @@ bool is_end(const boost::system::error_code& error) {
 
 }  // namespace
 
-HttpCheck::HttpCheck(boost::asio::io_context& io, const HealthTarget& target)
-    : StreamCheck(io, target),
+HttpCheck::HttpCheck(const CheckContext& context, const HealthTarget& target)
+    : StreamCheck(context, target),
       body_matters_(!target.check.expected_body.empty()),
       request_(http::verb::get, target.check.path, 11) {
   request_.set(http::field::host, target.check.host.empty() ? authority() : target.check.host);

@@ -15,7 +15,7 @@ namespace sluice::control {
 
 class HttpCheck : public StreamCheck {
  public:
-  HttpCheck(boost::asio::io_context& io, const HealthTarget& target);
+  HttpCheck(const CheckContext& context, const HealthTarget& target);
 
  protected:
   void on_connected() override { exchange(socket_); }

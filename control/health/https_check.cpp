@@ -13,13 +13,13 @@ namespace sluice::control {
 
 namespace ssl = boost::asio::ssl;
 
-HttpsCheck::HttpsCheck(boost::asio::io_context& io, TlsContexts& contexts, const HealthTarget& target)
-    : HttpCheck(io, target),
-      tls_(socket_, target.check.verify_certificate ? contexts.verifying() : contexts.any()) {}
+HttpsCheck::HttpsCheck(const CheckContext& context, const HealthTarget& target)
+    : HttpCheck(context, target),
+      tls_(socket_, target.check.verify_certificate ? context.tls.verifying() : context.tls.any()) {}
 
 std::string HttpsCheck::server_name() const {
   const std::string& host = target_.check.host;
-  if (host.empty()) return target_.address.to_string();
+  if (host.empty()) return target_.checked_address().to_string();
   if (host.front() == '[') return host.substr(1, host.find(']') - 1);
   return host.substr(0, host.find(':'));
 }

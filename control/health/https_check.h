@@ -10,7 +10,7 @@ namespace sluice::control {
 
 class HttpsCheck final : public HttpCheck {
  public:
-  HttpsCheck(boost::asio::io_context& io, TlsContexts& contexts, const HealthTarget& target);
+  HttpsCheck(const CheckContext& context, const HealthTarget& target);
 
  private:
   void on_connected() override;

@@ -9,8 +9,12 @@
 namespace sluice::control {
 
 class StreamCheck : public Check {
+ public:
+  CheckResult timed_out(std::chrono::milliseconds limit) const override;
+
  protected:
-  StreamCheck(boost::asio::io_context& io, const HealthTarget& target) : socket_(io), target_(target) {}
+  StreamCheck(const CheckContext& context, const HealthTarget& target)
+      : socket_(context.io), target_(target), tunnel_(context.tunnel) {}
 
   void begin() final;
   void close() override;
@@ -24,6 +28,10 @@ class StreamCheck : public Check {
   boost::asio::ip::tcp::socket socket_;
   const HealthTarget target_;
   std::string awaited_ = "connection";
+
+ private:
+  TunnelPath* const tunnel_;
+  bool connected_ = false;
 };
 
 }  // namespace sluice::control

@@ -7,7 +7,7 @@ namespace sluice::control {
 
 class TcpCheck final : public StreamCheck {
  public:
-  TcpCheck(boost::asio::io_context& io, const HealthTarget& target) : StreamCheck(io, target) {}
+  TcpCheck(const CheckContext& context, const HealthTarget& target) : StreamCheck(context, target) {}
 
  private:
   void on_connected() override { finish(CheckResult::good()); }

@@ -9,6 +9,7 @@
 #include "control/health/endpoint.h"
 #include "control/health/icmp_errors.h"
 #include "control/health/socket_error.h"
+#include "control/health/tunnel_path.h"
 
 namespace sluice::control {
 
@@ -26,15 +27,27 @@ CheckResult udp_failure(const boost::system::error_code& error) {
 }  // namespace
 
 CheckResult UdpCheck::timed_out(std::chrono::milliseconds limit) const {
-  return target_.check.udp_expected.empty() ? CheckResult::good_silence() : Check::timed_out(limit);
+  if (target_.check.udp_expected.empty()) return CheckResult::good_silence();
+  CheckResult result = Check::timed_out(limit);
+  if (target_.vip) result.error += " through the tunnel: " + tunnel_->advice(target_);
+  return result;
 }
 
 void UdpCheck::begin() {
-  const udp::endpoint endpoint(asio_address(target_.address), target_.port);
+  udp::endpoint endpoint(asio_address(target_.checked_address()), target_.port);
   boost::system::error_code error;
-  socket_.connect(endpoint, error);
+  socket_.open(endpoint.protocol(), error);
+  if (!error && target_.vip) {
+    const auto way = tunnel_->lead(socket_.native_handle(), Protocol::kUdp, target_);
+    if (!way) {
+      finish(way.error());
+      return;
+    }
+    endpoint.address(asio_address(way->address, way->scope));
+  }
+  if (!error) socket_.connect(endpoint, error);
   if (!error) socket_.non_blocking(true, error);
-  if (!error) report_all_icmp_errors(socket_.native_handle(), target_.address.family());
+  if (!error) report_all_icmp_errors(socket_.native_handle(), target_.checked_address().family());
   if (!error) socket_.send(boost::asio::buffer(target_.check.udp_payload), 0, error);
   if (error) {
     finish(udp_failure(error));

@@ -10,7 +10,8 @@ namespace sluice::control {
 
 class UdpCheck final : public Check {
  public:
-  UdpCheck(boost::asio::io_context& io, const HealthTarget& target) : socket_(io), target_(target) {}
+  UdpCheck(const CheckContext& context, const HealthTarget& target)
+      : socket_(context.io), target_(target), tunnel_(context.tunnel) {}
 
   /// Silence is good if no answer is expected: an ICMP error would have come by then.
   CheckResult timed_out(std::chrono::milliseconds limit) const override;
@@ -22,6 +23,7 @@ class UdpCheck final : public Check {
 
   boost::asio::ip::udp::socket socket_;
   const HealthTarget target_;
+  TunnelPath* const tunnel_;
   std::array<char, 2048> answer_;
 };
 

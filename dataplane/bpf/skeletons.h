@@ -8,5 +8,6 @@
 #pragma GCC diagnostic ignored "-Woverlength-strings"
 #pragma GCC diagnostic ignored "-Wunused-function"
 #include "dataplane/bpf/decap.skel.h"
+#include "dataplane/bpf/replies.skel.h"
 #include "dataplane/bpf/steer.skel.h"
 #pragma GCC diagnostic pop

@@ -2,21 +2,23 @@
 
 import json
 import signal
+import time
 
 import pytest
 
 import netns
-from bgp import next_hops, start_bird
+from bgp import GRACEFUL_SHUTDOWN, learned, next_hops, start_bird
 from netns import wait_for
 from topology import VIP4, VIP6, Site
 
 pytestmark = pytest.mark.filterwarnings("error")
 BOTH = {"lb1", "lb2"}
+VIPS = (VIP4, VIP6)
 
 
 def configure(site, node, replace=()):
     """The site's config for a node, with `announce`, and texts replaced."""
-    text = site.config(node, site.backends) + "announce:\n  stop_delay: 0s\n"
+    text = site.config(node, site.backends) + "announce:\n  stop_delay: 0s\n  drain_delay: 2s\n"
     for old, new in replace:
         assert old in text
         text = text.replace(old, new)
@@ -53,6 +55,7 @@ def site(bgp_site):
             node.start()
         else:
             reload(bgp_site, node)
+        node.ctl("node", "undrain")
     wait_hops(bgp_site, BOTH)
     return bgp_site
 
@@ -117,6 +120,48 @@ def test_draining_a_node_withdraws_it_without_a_failed_request(site):
     assert [one["error"] for one in holder.finish() if one["error"]] == []
 
 
+def test_a_draining_node_first_asks_routers_to_prefer_others(site):
+    first, router = site.nodes[0], site.birds["router"]
+    assert all(learned(router, first, vip) and GRACEFUL_SHUTDOWN not in learned(router, first, vip) for vip in VIPS)
+    started = time.monotonic()
+    first.ctl("node", "drain")
+    # The way is still there, with the community, and the router takes the other one.
+    for vip in VIPS:
+        wait_for(lambda vip=vip: GRACEFUL_SHUTDOWN in learned(router, first, vip), 1.5, f"the community on {vip}",
+                 interval_s=0.005)
+    assert " leaving " in first.ctl("announce").stdout
+    wait_hops(site, {"lb2"})
+    assert all(GRACEFUL_SHUTDOWN in learned(router, first, vip) for vip in VIPS), "not yet withdrawn"
+    for vip in VIPS:
+        wait_for(lambda vip=vip: not learned(router, first, vip), 10, f"{vip} to be withdrawn")
+    assert time.monotonic() - started >= 2, "drain_delay"
+    first.ctl("node", "undrain")
+    wait_hops(site, BOTH)
+    assert all(GRACEFUL_SHUTDOWN not in learned(router, first, vip) for vip in VIPS)
+
+
+def test_the_last_node_serves_until_it_is_withdrawn_and_a_drain_can_be_taken_back(site):
+    one, two = site.nodes
+    router = site.birds["router"]
+    one.ctl("node", "drain")
+    wait_for(lambda: not learned(router, one, VIP4), 10, "lb1 to be withdrawn")
+    two.ctl("node", "drain")
+    wait_for(lambda: GRACEFUL_SHUTDOWN in learned(router, two, VIP4), 1.5, "the community")
+    assert next_hops(site, VIP4) == {"lb2"}, "with nobody else, it still gets the traffic"
+    assert sum(site.spread(VIP4, 20).values()) == 20
+    two.ctl("node", "undrain")
+    wait_for(lambda: learned(router, two, VIP4) and GRACEFUL_SHUTDOWN not in learned(router, two, VIP4), 5,
+             "the community to go")
+    # The drain that was taken back does not strike later: one that began after it is through before.
+    one.ctl("node", "undrain")
+    one.ctl("node", "drain")
+    wait_for(lambda: one.ctl("announce").stdout.count(" no ") == 2, 10, "lb1 to withdraw again")
+    assert next_hops(site, VIP4) == {"lb2"}
+    assert " no " not in two.ctl("announce").stdout
+    one.ctl("node", "undrain")
+    wait_hops(site, BOTH)
+
+
 def test_backends_that_die_withdraw_the_vip_and_come_back(site):
     checked = [("  - name: web4\n", "  - name: web4\n    health: { kind: tcp, port: 80, interval: 200ms, "
                                     "fast_interval: 50ms, timeout: 200ms, rise: 1, fall: 2 }\n")]
@@ -152,13 +197,15 @@ def test_announce_false_keeps_an_address_quiet(site):
     assert next_hops(site, VIP4) == BOTH
 
 
-def test_the_device_goes_with_the_process(site):
+def test_the_devices_go_with_the_process(site):
     node = site.nodes[0]
-    links = {link["ifname"] for link in json.loads(node.namespace.ip("-j", "link", "show"))}
-    assert "sluice-vips" in links
+
+    def ours():
+        return {link["ifname"] for link in json.loads(node.namespace.ip("-j", "link"))} & {"sluice-vips", "sluice-drain"}
+
+    assert ours() == {"sluice-vips", "sluice-drain"}
     node.kill()
-    wait_for(lambda: "sluice-vips" not in {link["ifname"] for link in json.loads(node.namespace.ip("-j", "link"))}, 3,
-             "the device to go")
+    wait_for(lambda: not ours(), 3, "the devices to go")
 
 
 def test_a_second_sluiced_with_the_same_device_is_refused(site, build):
@@ -166,7 +213,7 @@ def test_a_second_sluiced_with_the_same_device_is_refused(site, build):
     other = node.config_path.with_name("second.yaml")
     run_dir = node.run_dir / "second"
     run_dir.mkdir(exist_ok=True)
-    text = node.config_path.read_text().replace(f"run_dir: {node.run_dir}", f"run_dir: {run_dir}")
+    text = node.config_path.read_text().replace(f"_dir: {node.run_dir}", f"_dir: {run_dir}")
     # Another device for packets, so that the announcement device is what they meet over.
     other.write_text(text.replace("af_xdp: eth0", f"vdev: \"net_null0\"").replace(
         "weight: 100 }", "next_hop: { port: wan, mac: \"02:00:00:00:00:01\" } }"))
@@ -174,3 +221,22 @@ def test_a_second_sluiced_with_the_same_device_is_refused(site, build):
     assert done.returncode == 1
     assert "announce.device" in done.stderr
     assert node.process.exit_status() is None
+
+
+def test_bfd_finds_out_that_a_silent_node_is_gone(network, build):
+    site = Site(network, build, nodes=2, backends=1)
+    site.backends[0].start_nginx()
+    site.backends[0].attach()
+    for node in site.nodes:
+        configure(site, node)
+        node.start()
+    site.birds = start_bird(site, bfd=True)
+    wait_hops(site, BOTH)
+    router = site.birds["router"]
+    wait_for(lambda: router.ctl("show", "bfd", "sessions").count(" Up ") == 4, 10, "BFD to be up")
+    # Nobody says goodbye. Without BFD the hold time of 9 s would have to pass.
+    site.birds["lb1"].process.send_signal(signal.SIGSTOP)
+    for vip in (VIP4, VIP6):
+        wait_for(lambda vip=vip: next_hops(site, vip) == {"lb2"}, 4, f"the router to give up lb1 for {vip}")
+    site.birds["lb1"].process.send_signal(signal.SIGCONT)
+    wait_hops(site, BOTH)

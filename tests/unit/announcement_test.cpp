@@ -28,11 +28,11 @@ class AnnouncementTest : public testing::Test {
     }
     services_.pools[0].backends.push_back({.name = "2", .address = IpAddress::v4(10, 0, 0, 2)});
   }
-  std::vector<Announcement> plan(std::vector<Vip> vips, bool draining = false) {
+  std::vector<Announcement> plan(std::vector<Vip> vips, NodeDrain drain = NodeDrain::kNone) {
     services_.vips = std::move(vips);
     return plan_announcements(
         services_, {assess_pool(services_.pools[0], {true, true}), assess_pool(services_.pools[1], {false})},
-        draining);
+        drain);
   }
   Services services_;
 };
@@ -76,12 +76,24 @@ TEST_F(AnnouncementTest, WithoutAnyVipThatWantsItAnAddressStays) {
 }
 
 TEST_F(AnnouncementTest, ADrainingNodeAnnouncesNothing) {
-  const auto planned = plan({vip("a", "192.0.2.1", "good"), vip("b", "192.0.2.2", "bad")}, true);
+  const auto planned = plan({vip("a", "192.0.2.1", "good"), vip("b", "192.0.2.2", "bad")}, NodeDrain::kDone);
   ASSERT_EQ(planned.size(), 2);
   for (const Announcement& announcement : planned) {
     EXPECT_FALSE(announcement.announced);
     EXPECT_EQ(announcement.reason, "the node drains");
   }
+}
+
+TEST_F(AnnouncementTest, ALeavingNodeAnnouncesWhatItCanServeAsALastResort) {
+  const auto planned =
+      plan({vip("a", "192.0.2.1", "good"), vip("b", "192.0.2.2", "bad")}, NodeDrain::kLeaving);
+  ASSERT_EQ(planned.size(), 2);
+  EXPECT_TRUE(planned[0].announced);
+  EXPECT_TRUE(planned[0].leaving);
+  EXPECT_EQ(planned[0].reason, "the node drains");
+  EXPECT_FALSE(planned[1].announced);
+  EXPECT_FALSE(planned[1].leaving);
+  EXPECT_EQ(planned[1].reason, "pool 'bad' of vip 'b' has 0 healthy of 1 backends, min_healthy is 1");
 }
 
 }  // namespace

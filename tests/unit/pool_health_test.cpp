@@ -95,6 +95,23 @@ TEST(PoolHealth, TheOperatorsDrainAndDownStayInEveryMode) {
   EXPECT_THAT(states(pool, {true, false, true}), testing::ElementsAre(kActive, kDown, kDown));
 }
 
+TEST(PoolHealth, ThroughTheTunnelTheVipWithTheCheckedPortIsChecked) {
+  Services services{.pools = {pool_of(1), pool_of(1)}};
+  services.pools[0].name = "web";
+  services.pools[1].name = "other";
+  const auto add = [&](const char* address, PortRange ports, const char* pool) {
+    services.vips.push_back({.address = Prefix::parse(address).value(), .ports = ports, .pool = pool});
+  };
+  EXPECT_EQ(health_vip(services, services.pools[0], 80), std::nullopt);
+  add("192.0.2.0/28", {}, "web");
+  EXPECT_EQ(health_vip(services, services.pools[0], 80), std::nullopt);
+  add("192.0.2.1", {80, 80}, "other");
+  add("192.0.2.2", {443, 443}, "web");
+  add("2001:db8::3", {80, 90}, "web");
+  EXPECT_EQ(health_vip(services, services.pools[0], 80), IpAddress::parse("2001:db8::3").value());
+  EXPECT_EQ(health_vip(services, services.pools[0], 8080), IpAddress::parse("192.0.2.2").value());
+}
+
 TEST(PoolHealth, EffectiveStatesReplaceTheOperatorsAndNothingElse) {
   Services services{.cluster_seed = "s", .pools = {pool_of(2), pool_of(1)}};
   services.pools[1].backends[0].state = kDrain;

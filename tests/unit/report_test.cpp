@@ -171,6 +171,29 @@ TEST(RenderStats, ANewBackendHasNoRateYet) {
               testing::ElementsAre("web", "b2", "10.0.1.12", "450", "0", "45000", "0"));
 }
 
+TEST(RenderHealth, ShowsWhereEachCheckGoesAndWhyOneIsDown) {
+  Report report = example();
+  report.backends[0].health = "unhealthy";
+  report.backends[0].checked_at = "tunnel, 203.0.113.10";
+  report.backends[0].health_error = "no connection within 200 ms";
+  report.backends[0].health_since = 990;
+  const std::string text = render_health(report, 1000);
+  EXPECT_THAT(text, HasSubstr("b1       10.0.1.11  tunnel, 203.0.113.10  unhealthy"));
+  EXPECT_THAT(text, HasSubstr("no connection within 200 ms\n"));
+  EXPECT_THAT(words_of_line(text, "web   b2"), testing::Contains("checked"));
+}
+
+TEST(RenderAnnouncements, TellsLeavingFromAnnouncedAndNot) {
+  Report report;
+  report.announcements = {{"192.0.2.1", true, "", {"a"}, false},
+                          {"192.0.2.2", true, "the node drains", {"b"}, true},
+                          {"192.0.2.3", false, "announce is false", {"c"}, false}};
+  const std::string text = render_announcements(report);
+  EXPECT_THAT(words_of_line(text, "192.0.2.1"), testing::ElementsAre("192.0.2.1", "yes", "a", "-"));
+  EXPECT_THAT(text, HasSubstr("192.0.2.2  leaving    b     the node drains\n"));
+  EXPECT_THAT(text, HasSubstr("192.0.2.3  no         c     announce is false\n"));
+}
+
 TEST(Table, AlignsColumnsWithoutTrailingSpaces) {
   Table table({{"NAME"}, {"COUNT", Table::Align::kRight}, {"NOTE"}});
   EXPECT_EQ(table.render(), "");

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/* Of all packets that the kernel receives, a packet socket takes those that come from a VIP: the answers to
+ * health checks that went through the tunnel. Without the filter the control thread would be handed a copy of
+ * everything.
+ */
+#include <linux/bpf.h>
+
+#include "dataplane/bpf/packet.bpf.h"
+
+#define kMaxVips 65536
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, kMaxVips);
+  __type(key, struct prefix_key_ipv4);
+  __type(value, __u32);
+} vips_ipv4 SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, kMaxVips);
+  __type(key, struct prefix_key_ipv6);
+  __type(value, __u32);
+} vips_ipv6 SEC(".maps");
+
+#define kTakeAll 0xffffffff
+#define kTakeNone 0
+
+SEC("socket")
+int sluice_replies(struct __sk_buff* packet) {
+  if (packet->protocol == bpf_htons(ETH_P_IP)) {
+    __be32 source = 0;
+    if (bpf_skb_load_bytes_relative(packet, 12, &source, sizeof(source), BPF_HDR_START_NET)) {
+      return kTakeNone;
+    }
+    return find_ipv4(&vips_ipv4, source) ? kTakeAll : kTakeNone;
+  }
+  if (packet->protocol == bpf_htons(ETH_P_IPV6)) {
+    struct in6_addr source = {};
+    if (bpf_skb_load_bytes_relative(packet, 8, &source, sizeof(source), BPF_HDR_START_NET)) {
+      return kTakeNone;
+    }
+    return find_ipv6(&vips_ipv6, &source) ? kTakeAll : kTakeNone;
+  }
+  return kTakeNone;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";
