@@ -45,10 +45,12 @@ void set_option(int fd, int level, int option, int value) {
 }  // namespace
 
 Transport::~Transport() {
+  tls_.reset();  // it may have a last word to send
   close(fd_);
 }
 
 IoStatus Transport::read(std::span<uint8_t> into, size_t& bytes) {
+  if (tls_) return tls_->read(into, bytes);
   const ssize_t got = recv(fd_, into.data(), into.size(), 0);
   if (got > 0) {
     bytes = static_cast<size_t>(got);
@@ -59,6 +61,7 @@ IoStatus Transport::read(std::span<uint8_t> into, size_t& bytes) {
 }
 
 IoStatus Transport::flush(ByteQueue& queue) {
+  if (tls_) return tls_->flush(queue);
   while (!queue.empty()) {
     std::array<iovec, kPieces> pieces;
     msghdr message{};
@@ -71,8 +74,10 @@ IoStatus Transport::flush(ByteQueue& queue) {
   return IoStatus::kDone;
 }
 
-void Transport::end_output() {
-  shutdown(fd_, SHUT_WR);
+IoStatus Transport::end_output() {
+  const IoStatus status = tls_ ? tls_->end_output() : IoStatus::kDone;
+  if (status == IoStatus::kDone) shutdown(fd_, SHUT_WR);
+  return status;
 }
 
 int Transport::connect_result() const {

@@ -3,36 +3,44 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "dataplane/l7/byte_queue.h"
+#include "dataplane/l7/io_status.h"
+#include "dataplane/l7/tls_session.h"
 #include "lb/address.h"
 #include "lb/result.h"
 
 namespace sluice::l7 {
 
-enum class IoStatus : uint8_t { kDone, kBlocked, kClosed, kFailed };
-
 class Transport {
  public:
-  /// Takes over a non-blocking socket.
-  explicit Transport(int fd) : fd_(fd) {}
+  /// Takes over a non-blocking socket; with `tls`, what goes over it is encrypted.
+  explicit Transport(int fd, std::unique_ptr<TlsSession> tls = nullptr) : fd_(fd), tls_(std::move(tls)) {}
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
   ~Transport();
 
   int fd() const { return fd_; }
+  /// nullptr for a plain socket.
+  TlsSession* tls() { return tls_.get(); }
+  const TlsSession* tls() const { return tls_.get(); }
+  /// Encrypts from now on; before any byte has come or gone.
+  void start_tls(std::unique_ptr<TlsSession> tls) { tls_ = std::move(tls); }
   /// Reads once. kDone with `bytes` > 0, kBlocked, kClosed (the peer has ended its side) or kFailed.
   IoStatus read(std::span<uint8_t> into, size_t& bytes);
   /// Sends from the front of `queue`: kDone when all went, kBlocked when the socket is full, or kFailed.
   IoStatus flush(ByteQueue& queue);
-  /// Tells the peer that nothing more comes.
-  void end_output();
+  /// Tells the peer that nothing more comes. kDone, kBlocked (to be called again when the socket is writable)
+  /// or kFailed.
+  IoStatus end_output();
   /// What a non-blocking connect() has come to: 0 or an errno.
   int connect_result() const;
 
  private:
   int fd_;
+  std::unique_ptr<TlsSession> tls_;
 };
 
 /// Begins to connect, without waiting; the socket is writable when it is over. Errors: descriptor limits, no
