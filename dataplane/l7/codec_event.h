@@ -19,6 +19,7 @@ struct CodecStream {
   bool local_closed = false;   ///< this side has sent its end
   bool head_seen = false;      ///< the final head has come, what follows is data or trailers
   bool bodyless = false;       ///< a response without a body whatever its content-length says
+  bool tunnel = false;         ///< of CONNECT: nothing but DATA follows its head
   bool blocked = false;        ///< send_data() took less than was offered
   int32_t send_window = 0;
   int32_t receive_window = 0;

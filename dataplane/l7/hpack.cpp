@@ -124,7 +124,8 @@ void HpackTable::make_room(size_t bytes) {
   const size_t wanted = std::min<size_t>(std::max<size_t>(512, 2 * (bytes_.size() + bytes)),
                                          std::max(most, bytes_.size() + bytes));
   if (wanted > bytes_.capacity()) bytes_.reserve(wanted);
-  if (slots_.size() == slots_.capacity()) slots_.reserve(std::max<size_t>(8, slots_.size() * 2));
+  // Half of them too, or a table full of small entries would move with each new one.
+  if (2 * slots_.size() >= slots_.capacity()) slots_.reserve(std::max<size_t>(8, slots_.size() * 2 + 2));
 }
 
 void HpackTable::add(std::string_view name, std::string_view value, HeaderToken token) {

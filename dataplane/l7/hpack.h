@@ -49,8 +49,8 @@ class HpackTable {
   /// The entry that is `index` entries older than the newest; index < count(). The views are good until the
   /// next add().
   Entry at(uint32_t index) const;
-  /// Adds in front, evicting the oldest. What is larger than the table empties it. The texts may lie in this
-  /// table.
+  /// Adds in front, evicting the oldest. What is larger than the table empties it. `name` may lie in this
+  /// table, `value` not.
   void add(std::string_view name, std::string_view value, HeaderToken token);
 
   /// Memory held, in bytes.

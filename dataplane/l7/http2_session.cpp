@@ -9,18 +9,23 @@ namespace {
 using Kind = CodecEvent::Kind;
 
 // What useless frames cost against Http2Settings::abuse_limit, and what useful ones buy off. A client may
-// cancel every second request and ping with each; one that only does such things is cut off.
+// ping with each message; one that only does such things is cut off.
 constexpr int32_t kUselessFrame = 1;
-constexpr int32_t kCancelledRequest = 5;
-constexpr int32_t kStreamError = 5;
 constexpr int32_t kFinishedStream = 5;
 constexpr int32_t kDataFrame = 2;
+// Opening a shut window by a few bytes makes this side send frames that are mostly header (CVE-2019-9511,
+// "data dribble"). It costs more than the DATA frame that follows buys off.
+constexpr uint32_t kTinyIncrement = 64;
+constexpr int32_t kTinyOpening = 4;
+// A SETTINGS frame of the smallest maximum size has room for 2 730 entries, each of which may touch all
+// streams.
+constexpr uint32_t kEntriesPerUselessFrame = 32;
 
 // A header block in more pieces than this is an attack: sixteen frames of the smallest maximum size hold more
 // than any limit lets through.
 constexpr uint16_t kMaxContinuations = 16;
-// Answers that wait for a peer which does not read them.
-constexpr size_t kMaxWaitingControl = 1 << 20;
+// Answers, beyond Http2Settings::output_limit, that wait for a peer which does not read them.
+constexpr size_t kMaxWaitingAnswers = 1 << 20;
 // A compressed block is not larger than what it stands for, but for representations that nobody writes.
 constexpr size_t kBlockSlack = 4096;
 
@@ -51,8 +56,8 @@ void Http2Session::start() {
     output_.append({reinterpret_cast<const uint8_t*>(kClientPreface.data()), kClientPreface.size()});
   }
   write_settings();
-  write_window_update(0, settings_.connection_window - kDefaultWindow);
-  receive_window_ = static_cast<int32_t>(settings_.connection_window);
+  write_window_update(0, connection_window() - kDefaultWindow);
+  receive_window_ = static_cast<int32_t>(connection_window());
 }
 
 void Http2Session::write_settings() {
@@ -127,6 +132,7 @@ void Http2Session::accept(uint32_t id, CodecStream& stream, void* owner) {
   stream.attached = true;
   stream.head_seen = true;
   stream.remote_closed = accept_end_stream_;
+  stream.tunnel = accept_tunnel_;
   stream.body_left = accept_content_length_;
   stream.send_window = static_cast<int32_t>(peer_window_);
   stream.receive_window = static_cast<int32_t>(settings_.stream_window);
@@ -134,7 +140,7 @@ void Http2Session::accept(uint32_t id, CodecStream& stream, void* owner) {
 }
 
 void Http2Session::refuse(uint32_t id, Http2Error error) {
-  write_rst_stream(id, error);
+  if (!fatal_) write_rst_stream(id, error);
 }
 
 bool Http2Session::can_open() const {
@@ -150,6 +156,7 @@ void Http2Session::open(CodecStream& stream, void* owner, const HeaderList& fiel
   stream.owner = owner;
   stream.attached = true;
   stream.bodyless = bodyless;
+  stream.tunnel = fields.get(HeaderToken::kMethod) == "CONNECT";
   stream.local_closed = end_stream;
   stream.send_window = static_cast<int32_t>(peer_window_);
   stream.receive_window = static_cast<int32_t>(settings_.stream_window);
@@ -216,6 +223,7 @@ void Http2Session::detach(CodecStream& stream) {
 }
 
 void Http2Session::ping(uint64_t opaque) {
+  ++pings_sent_;
   uint8_t* at = output_.reserve(kFrameHeaderBytes + 8);
   at = write_frame_header({8, FrameType::kPing, 0, 0}, at);
   write32(static_cast<uint32_t>(opaque), write32(static_cast<uint32_t>(opaque >> 32), at));
@@ -244,14 +252,14 @@ void Http2Session::close_local(CodecStream& stream) {
   stream.local_closed = true;
   if (!stream.remote_closed) return;
   detach(stream);
-  credit(kFinishedStream);
+  finished();
 }
 
 void Http2Session::close_remote(CodecStream& stream) {
   stream.remote_closed = true;
   if (!stream.local_closed) return;
   detach(stream);
-  credit(kFinishedStream);
+  finished();
 }
 
 // --- what goes wrong
@@ -267,17 +275,17 @@ CodecEvent Http2Session::fatal(Http2Error error, const char* reason) {
 }
 
 CodecEvent Http2Session::stream_error(uint32_t id, Http2Error error, const char* reason) {
+  // A peer that makes this side reset its streams gets as much work for nothing out of the site behind as one
+  // that resets them itself ("MadeYouReset", CVE-2025-8671).
+  if (cancelled() || answers_pile_up()) return fatal(Http2Error::kEnhanceYourCalm, "too many stream errors");
   write_rst_stream(id, error);
   CodecStream* stream = streams_.find(id);
-  if (stream != nullptr) detach(*stream);
+  if (stream == nullptr) return none();
+  detach(*stream);
   CodecEvent event;
-  if (abused(kStreamError)) {
-    event = fatal(Http2Error::kEnhanceYourCalm, "too many stream errors");
-  } else if (stream != nullptr) {
-    event.kind = Kind::kReset;
-    event.error = error;
-    event.reason = reason;
-  }
+  event.kind = Kind::kReset;
+  event.error = error;
+  event.reason = reason;
   event.stream = stream;
   event.stream_id = id;
   return event;
@@ -285,11 +293,30 @@ CodecEvent Http2Session::stream_error(uint32_t id, Http2Error error, const char*
 
 bool Http2Session::abused(int32_t cost) {
   abuse_ += cost;
-  return abuse_ > settings_.abuse_limit || output_.size() > kMaxWaitingControl;
+  return abuse_ > settings_.abuse_limit;
+}
+
+bool Http2Session::cancelled() {
+  ++cancelled_;
+  return cancelled_ > settings_.cancel_limit;
+}
+
+bool Http2Session::answers_pile_up() const {
+  return output_.size() > settings_.output_limit + kMaxWaitingAnswers;
 }
 
 void Http2Session::credit(int32_t worth) {
   abuse_ = std::max(abuse_ - worth, 0);
+}
+
+void Http2Session::finished() {
+  credit(kFinishedStream);
+  cancelled_ = std::max(cancelled_ - 1, 0);
+}
+
+void Http2Session::forgive(int32_t frames, int32_t streams) {
+  abuse_ = std::max(abuse_ - frames, 0);
+  cancelled_ = std::max(cancelled_ - streams, 0);
 }
 
 bool Http2Session::is_idle(uint32_t id) const {
@@ -300,6 +327,7 @@ bool Http2Session::is_idle(uint32_t id) const {
 
 CodecEvent Http2Session::next(std::span<const uint8_t>& input) {
   if (!preface_seen_) {
+    if (input.empty()) return none();
     const size_t compared = std::min(input.size(), kClientPreface.size());
     if (std::memcmp(input.data(), kClientPreface.data(), compared) != 0) {
       return fatal(Http2Error::kProtocolError, "the connection does not begin with the HTTP/2 preface");
@@ -396,7 +424,7 @@ CodecEvent Http2Session::on_data_begin(const FrameHeader& header, std::span<cons
   if (receive_window_ < 0)
     return fatal(Http2Error::kFlowControlError, "more DATA than the connection's window");
   unannounced_ += header.length;
-  if (unannounced_ >= settings_.connection_window / 2) {
+  if (unannounced_ >= connection_window() / 2) {
     write_window_update(0, unannounced_);
     receive_window_ += static_cast<int32_t>(unannounced_);
     unannounced_ = 0;
@@ -420,7 +448,7 @@ CodecEvent Http2Session::on_data_begin(const FrameHeader& header, std::span<cons
   if (!stream->head_seen)
     return stream_error(header.stream, Http2Error::kProtocolError, "DATA before HEADERS");
   stream->receive_window -= length;
-  if (stream->receive_window < 0) {
+  if (length != 0 && stream->receive_window < -unacknowledged_window()) {
     return stream_error(header.stream, Http2Error::kFlowControlError, "more DATA than the stream's window");
   }
   if (stream->bodyless && data != 0) {
@@ -471,18 +499,16 @@ CodecEvent Http2Session::on_headers(const Received& frame) {
   if (id == 0) return fatal(Http2Error::kProtocolError, "HEADERS on stream 0");
   if (role_ == Role::kServer && (id & 1) == 0)
     return fatal(Http2Error::kProtocolError, "HEADERS on an even stream");
-  std::span<const uint8_t> block(frame.payload, frame.header.length);
-  if ((frame.header.flags & frame_flag::kPadded) != 0) {
-    if (block.empty()) return fatal(Http2Error::kFrameSizeError, "padded HEADERS without a padding length");
-    const size_t padding = block[0];
-    block = block.subspan(1);
+  const bool padded = (frame.header.flags & frame_flag::kPadded) != 0;
+  const size_t before_block =
+      (padded ? 1u : 0u) + ((frame.header.flags & frame_flag::kPriority) != 0 ? 5u : 0u);
+  if (frame.header.length < before_block)
+    return fatal(Http2Error::kFrameSizeError, "HEADERS too short for its fields");
+  std::span<const uint8_t> block(frame.payload + before_block, frame.header.length - before_block);
+  if (padded) {
+    const size_t padding = frame.payload[0];
     if (padding > block.size()) return fatal(Http2Error::kProtocolError, "padding larger than the frame");
     block = block.first(block.size() - padding);
-  }
-  if ((frame.header.flags & frame_flag::kPriority) != 0) {
-    if (block.size() < 5)
-      return fatal(Http2Error::kFrameSizeError, "HEADERS too short for its priority fields");
-    block = block.subspan(5);
   }
   block_stream_ = id;
   block_end_stream_ = (frame.header.flags & frame_flag::kEndStream) != 0;
@@ -517,11 +543,16 @@ CodecEvent Http2Session::on_header_block(std::span<const uint8_t> block) {
   CodecStream* stream = streams_.find(id);
   if (role_ == Role::kServer && id > highest_remote_) {
     highest_remote_ = id;
-    if (goaway_sent_)
-      return none();  // its number is above the one that GOAWAY named: the client tries elsewhere
-    if (streams_.size() >= settings_.max_concurrent_streams) {
-      return stream_error(id, Http2Error::kRefusedStream,
-                          "more streams than SETTINGS_MAX_CONCURRENT_STREAMS");
+    if (goaway_sent_) {
+      // Its number is above the one that GOAWAY named: the client tries elsewhere.
+      if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many streams behind GOAWAY");
+      return none();
+    }
+    if (streams_.size() >= settings_.max_concurrent_streams || answers_pile_up()) {
+      // It cost nobody anything; the client may not have seen SETTINGS yet.
+      if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many streams refused");
+      write_rst_stream(id, Http2Error::kRefusedStream);
+      return none();
     }
     CodecEvent event = on_request(block_end_stream_);
     event.stream_id = id;
@@ -529,10 +560,15 @@ CodecEvent Http2Session::on_header_block(std::span<const uint8_t> block) {
       event.error = Http2Error::kEnhanceYourCalm;
       event.head.error = text_of(HpackError::kTooLarge).data();
     }
+    if (event.head.error != nullptr && cancelled())
+      return fatal(Http2Error::kEnhanceYourCalm, "too many malformed requests");
     return event;
   }
   if (stream == nullptr) {
     if (is_idle(id)) return fatal(Http2Error::kProtocolError, "HEADERS on an idle stream");
+    // Trailers may have been on their way when the stream was reset. A request cannot (section 5.1.1).
+    if (role_ == Role::kServer && !scratch_.empty() && is_pseudo(scratch_.fields().front().token))
+      return fatal(Http2Error::kProtocolError, "request on a stream that has been used");
     if (abused(kUselessFrame))
       return fatal(Http2Error::kEnhanceYourCalm, "too many HEADERS on closed streams");
     return none();
@@ -551,9 +587,13 @@ CodecEvent Http2Session::on_request(bool end_stream) {
   if (event.head.error == nullptr && end_stream && event.head.content_length > 0) {
     event.head.error = "body and content-length differ";
   }
+  if (event.head.connect && !settings_.extended_connect && scratch_.find(HeaderToken::kProtocol) != nullptr) {
+    event.head.error = ":protocol without SETTINGS_ENABLE_CONNECT_PROTOCOL";
+  }
   if (event.head.error != nullptr) event.error = Http2Error::kProtocolError;
   accept_end_stream_ = end_stream;
-  accept_content_length_ = end_stream ? -1 : event.head.content_length;
+  accept_tunnel_ = event.head.connect;
+  accept_content_length_ = end_stream || event.head.connect ? -1 : event.head.content_length;
   return event;
 }
 
@@ -564,6 +604,8 @@ CodecEvent Http2Session::on_message(CodecStream& stream, bool end_stream) {
   event.stream_id = stream.id;
   event.end_stream = end_stream;
   if (stream.head_seen) {
+    if (stream.tunnel)
+      return stream_error(stream.id, Http2Error::kProtocolError, "HEADERS inside of a tunnel");
     if (!end_stream)
       return stream_error(stream.id, Http2Error::kProtocolError, "trailers without END_STREAM");
     if (const char* error = check_trailers(scratch_))
@@ -587,7 +629,10 @@ CodecEvent Http2Session::on_message(CodecStream& stream, bool end_stream) {
     event.kind = Kind::kHead;
     stream.head_seen = true;
     stream.bodyless = stream.bodyless || event.head.status == 204 || event.head.status == 304;
-    stream.body_left = stream.bodyless ? -1 : event.head.content_length;
+    // What a proxy answers to CONNECT is a tunnel if it is a success (RFC 9113 section 8.5); its
+    // content-length means nothing then (RFC 9110 section 9.3.6).
+    stream.tunnel = stream.tunnel && event.head.status < 300;
+    stream.body_left = stream.bodyless || stream.tunnel ? -1 : event.head.content_length;
     if (end_stream && stream.body_left > 0) {
       return stream_error(stream.id, Http2Error::kProtocolError, "body and content-length differ");
     }
@@ -602,7 +647,7 @@ CodecEvent Http2Session::on_rst_stream(const Received& frame) {
   if (is_idle(frame.header.stream)) return fatal(Http2Error::kProtocolError, "RST_STREAM on an idle stream");
   CodecStream* stream = streams_.find(frame.header.stream);
   // A client that opens and cancels costs the site behind it work: rapid reset, CVE-2023-44487.
-  if (abused(stream != nullptr ? kCancelledRequest : kUselessFrame)) {
+  if (stream != nullptr ? cancelled() : abused(kUselessFrame)) {
     return fatal(Http2Error::kEnhanceYourCalm, "too many streams reset");
   }
   if (stream == nullptr) return none();
@@ -658,12 +703,17 @@ CodecEvent Http2Session::on_settings(const Received& frame) {
   if ((frame.header.flags & frame_flag::kAck) != 0) {
     if (frame.header.length != 0)
       return fatal(Http2Error::kFrameSizeError, "acknowledgement of SETTINGS with a payload");
+    if (settings_acknowledged_ && abused(kUselessFrame))
+      return fatal(Http2Error::kEnhanceYourCalm, "too many acknowledgements of SETTINGS");
+    settings_acknowledged_ = true;
     return none();
   }
   if (frame.header.length % 6 != 0) return fatal(Http2Error::kFrameSizeError, "SETTINGS of a wrong size");
   if (!settings_seen_) peer_max_streams_ = UINT32_MAX;  // what SETTINGS do not limit has no limit
   settings_seen_ = true;
-  if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many SETTINGS");
+  const auto entries = static_cast<int32_t>(frame.header.length / 6 / kEntriesPerUselessFrame);
+  if (abused(kUselessFrame + entries) || answers_pile_up())
+    return fatal(Http2Error::kEnhanceYourCalm, "too many SETTINGS");
   for (uint32_t at = 0; at < frame.header.length; at += 6) {
     Http2Error error = Http2Error::kNoError;
     const char* problem = apply_setting(read16(frame.payload + at), read32(frame.payload + at + 2), error);
@@ -686,6 +736,7 @@ bool Http2Session::start_upgraded(std::span<const uint8_t> payload, bool end_str
   start();
   highest_remote_ = 1;
   accept_end_stream_ = end_stream;
+  accept_tunnel_ = false;
   accept_content_length_ = -1;
   return true;
 }
@@ -694,11 +745,18 @@ CodecEvent Http2Session::on_ping(const Received& frame) {
   if (frame.header.stream != 0) return fatal(Http2Error::kProtocolError, "PING on a stream");
   if (frame.header.length != 8) return fatal(Http2Error::kFrameSizeError, "PING of a wrong size");
   if ((frame.header.flags & frame_flag::kAck) != 0) {
+    if (pings_sent_ == 0) {
+      if (abused(kUselessFrame))
+        return fatal(Http2Error::kEnhanceYourCalm, "too many answers without a PING");
+      return none();
+    }
+    --pings_sent_;
     CodecEvent event;
     event.kind = Kind::kPong;
     return event;
   }
-  if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many PINGs");
+  if (abused(kUselessFrame) || answers_pile_up())
+    return fatal(Http2Error::kEnhanceYourCalm, "too many PINGs");
   uint8_t* at = output_.reserve(kFrameHeaderBytes + 8);
   std::memcpy(write_frame_header({8, FrameType::kPing, frame_flag::kAck, 0}, at), frame.payload, 8);
   output_.commit(kFrameHeaderBytes + 8);
@@ -711,6 +769,7 @@ CodecEvent Http2Session::on_goaway(const Received& frame) {
   const uint32_t last = read32(frame.payload) & kMaxStreamId;
   if (goaway_received_ && last > peer_last_accepted_)
     return fatal(Http2Error::kProtocolError, "GOAWAY that names more streams than the one before");
+  if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many GOAWAYs");
   goaway_received_ = true;
   peer_last_accepted_ = last;
   CodecEvent event;
@@ -724,7 +783,10 @@ CodecEvent Http2Session::on_window_update(const Received& frame) {
   const uint32_t id = frame.header.stream;
   if (frame.header.length != 4) return fatal(Http2Error::kFrameSizeError, "WINDOW_UPDATE of a wrong size");
   const uint32_t increment = read32(frame.payload) & kMaxWindow;
-  if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many WINDOW_UPDATEs");
+  CodecStream* stream = id == 0 ? nullptr : streams_.find(id);
+  const bool opening = id == 0 ? send_window_ <= 0 : stream != nullptr && stream->blocked;
+  if (abused(opening && increment < kTinyIncrement ? kTinyOpening : kUselessFrame))
+    return fatal(Http2Error::kEnhanceYourCalm, "too many WINDOW_UPDATEs");
   CodecEvent event;
   event.kind = Kind::kWritable;
   event.stream_id = id;
@@ -733,12 +795,10 @@ CodecEvent Http2Session::on_window_update(const Received& frame) {
     if (static_cast<int64_t>(send_window_) + increment > kMaxWindow) {
       return fatal(Http2Error::kFlowControlError, "WINDOW_UPDATE beyond the largest window");
     }
-    const bool was_shut = send_window_ <= 0;
     send_window_ += static_cast<int32_t>(increment);
-    return was_shut && send_window_ > 0 ? event : none();
+    return opening && send_window_ > 0 ? event : none();
   }
   if (is_idle(id)) return fatal(Http2Error::kProtocolError, "WINDOW_UPDATE on an idle stream");
-  CodecStream* stream = streams_.find(id);
   if (stream == nullptr) return none();
   if (increment == 0) return stream_error(id, Http2Error::kProtocolError, "WINDOW_UPDATE of zero");
   if (static_cast<int64_t>(stream->send_window) + increment > kMaxWindow) {
@@ -746,7 +806,7 @@ CodecEvent Http2Session::on_window_update(const Received& frame) {
   }
   stream->send_window += static_cast<int32_t>(increment);
   event.stream = stream;
-  return stream->blocked && stream->send_window > 0 ? event : none();
+  return opening && stream->send_window > 0 ? event : none();
 }
 
 }  // namespace sluice::l7

@@ -8,6 +8,7 @@
 // nothing.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -33,9 +34,10 @@ struct Http2Settings {
   HeaderLimits headers;
   bool extended_connect = false;     ///< RFC 8441; servers only
   size_t output_limit = 256 * 1024;  ///< no DATA is taken while that many bytes wait to be sent
-  /// Frames without use that a connection may send ahead of useful ones: empty DATA, PING, SETTINGS,
-  /// RST_STREAM, ...
+  /// Frames without use that a connection may send ahead of useful ones: empty DATA, PING, SETTINGS, ...
   int32_t abuse_limit = 1000;
+  /// Streams that the peer may reset, or make this side reset, ahead of those that come to their end.
+  int32_t cancel_limit = 200;
 };
 
 class Http2Session {
@@ -98,6 +100,10 @@ class Http2Session {
   bool peer_extended_connect() const { return peer_extended_connect_; }
   /// Useless frames so far, less what useful ones have bought off.
   int32_t abuse() const { return abuse_; }
+  /// Takes as many useless frames and cancelled streams off the account: what a connection may do is a rate,
+  /// and its owner knows the time. Without it a client that only keeps its connection alive runs into the
+  /// limit one day.
+  void forgive(int32_t frames, int32_t streams);
   /// Calls `visit(CodecStream&)` for each open stream; it must not open, reset or detach.
   template <typename Visit>
   void for_each_stream(Visit visit) const {
@@ -114,7 +120,10 @@ class Http2Session {
   CodecEvent fatal(Http2Error error, const char* reason);
   CodecEvent stream_error(uint32_t id, Http2Error error, const char* reason);
   bool abused(int32_t cost);
+  bool cancelled();
+  bool answers_pile_up() const;
   void credit(int32_t worth);
+  void finished();
 
   CodecEvent on_frame(const Received& frame);
   CodecEvent on_data_begin(const FrameHeader& header, std::span<const uint8_t>& input);
@@ -133,6 +142,14 @@ class Http2Session {
   void close_remote(CodecStream& stream);
   void close_local(CodecStream& stream);
   bool is_idle(uint32_t id) const;
+  // SETTINGS cannot make the connection's first window smaller (RFC 9113 section 6.9.2).
+  uint32_t connection_window() const { return std::max(settings_.connection_window, kDefaultWindow); }
+  // What a peer may send on a stream beyond our window, as it has not seen our SETTINGS (section 6.9.3).
+  int32_t unacknowledged_window() const {
+    return settings_acknowledged_ || settings_.stream_window >= kDefaultWindow
+               ? 0
+               : static_cast<int32_t>(kDefaultWindow - settings_.stream_window);
+  }
   bool is_ours(uint32_t id) const { return (id & 1) == (role_ == Role::kClient ? 1u : 0u); }
 
   void write_settings();
@@ -150,6 +167,7 @@ class Http2Session {
   Role role_;
   bool preface_seen_;
   bool settings_seen_ = false;
+  bool settings_acknowledged_ = false;
   bool fatal_ = false;
   bool goaway_sent_ = false;
   bool goaway_received_ = false;
@@ -158,7 +176,9 @@ class Http2Session {
   bool block_end_stream_ = false;
   bool data_end_stream_ = false;
   bool accept_end_stream_ = false;
+  bool accept_tunnel_ = false;
   uint16_t continuations_ = 0;
+  uint32_t pings_sent_ = 0;    // and not answered
   uint32_t block_stream_ = 0;  // not 0: CONTINUATION must follow
   uint32_t data_stream_ = 0;   // not 0: inside a DATA frame of that stream
   uint32_t data_left_ = 0;     // bytes of it still to come, without padding
@@ -175,6 +195,7 @@ class Http2Session {
   int32_t receive_window_ = kDefaultWindow;
   uint32_t unannounced_ = 0;
   int32_t abuse_ = 0;
+  int32_t cancelled_ = 0;
   int64_t accept_content_length_ = -1;
 };
 

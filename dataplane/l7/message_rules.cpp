@@ -1,5 +1,6 @@
 #include "dataplane/l7/message_rules.h"
 
+#include <algorithm>
 #include <array>
 #include <bitset>
 #include <charconv>
@@ -47,7 +48,8 @@ const char* check_connection_field(HeaderToken token, std::string_view value) {
 const char* take_content_length(std::string_view value, MessageHead& head) {
   const auto length = parse_content_length(value);
   if (!length) return "content-length that is no number";
-  if (head.content_length >= 0 && head.content_length != *length) return "two different content-lengths";
+  // Equal ones may be accepted (RFC 9110 section 8.6), but not everybody behind us would read them alike.
+  if (head.content_length >= 0) return "content-length twice";
   head.content_length = *length;
   return nullptr;
 }
@@ -58,14 +60,42 @@ MessageHead malformed(const char* why) {
   return head;
 }
 
+constexpr bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+bool is_token(std::string_view text) {
+  if (text.empty()) return false;
+  for (const char c : text) {
+    if (!kNameCharacters[static_cast<uint8_t>(c)] && !is_letter(c)) return false;
+  }
+  return true;
+}
+
+// RFC 3986 section 3.1. A scheme with more in it would become part of a URI that others put together.
+bool is_scheme(std::string_view text) {
+  if (text.empty() || !is_letter(text.front())) return false;
+  for (const char c : text) {
+    if (!is_letter(c) && !(c >= '0' && c <= '9') && c != '+' && c != '-' && c != '.') return false;
+  }
+  return true;
+}
+
 // A host without user information and without characters that end an authority.
 bool is_authority(std::string_view text) {
+  if (text.empty()) return false;
   for (const char c : text) {
-    if (static_cast<uint8_t>(c) <= ' ' || c == '@' || c == '/' || c == '?' || c == '#' || c == '\\' ||
-        c == '\x7f')
+    if (static_cast<uint8_t>(c) <= ' ' || static_cast<uint8_t>(c) >= 0x7f || c == '@' || c == '/' ||
+        c == '?' || c == '#' || c == '\\')
       return false;
   }
   return true;
+}
+
+bool same_host(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&lower](char left, char right) { return lower(left) == lower(right); });
 }
 
 bool is_path(std::string_view path, std::string_view method) {
@@ -110,7 +140,9 @@ MessageHead check_request(const HeaderList& fields) {
   std::string_view path;
   std::string_view scheme;
   std::string_view authority;
+  std::string_view protocol;
   std::string_view host;
+  bool host_seen = false;
   for (const HeaderList::Field& field : fields.fields()) {
     const std::string_view value = fields.value(field);
     if (const char* error = check_field(fields.name(field), value, field.token)) return malformed(error);
@@ -133,6 +165,9 @@ MessageHead check_request(const HeaderList& fields) {
         case kAuthority:
           authority = value;
           break;
+        case kProtocol:
+          protocol = value;
+          break;
         default:
           break;
       }
@@ -143,29 +178,30 @@ MessageHead check_request(const HeaderList& fields) {
     if (field.token == kContentLength) {
       if (const char* error = take_content_length(value, head)) return malformed(error);
     } else if (field.token == kHost) {
-      if (!host.empty() && host != value) return malformed("two different hosts");
+      if (host_seen) return malformed("host twice");
+      host_seen = true;
       host = value;
     }
   }
   const auto has = [&seen](HeaderToken token) { return seen.test(static_cast<size_t>(token)); };
   if (method.empty()) return malformed(":method is missing");
-  for (const char c : method) {
-    if (!kNameCharacters[static_cast<uint8_t>(c)] && !(c >= 'A' && c <= 'Z'))
-      return malformed(":method is no token");
-  }
+  if (!is_token(method)) return malformed(":method is no token");
   head.connect = method == "CONNECT";
   head.head_method = method == "HEAD";
   if (head.connect && !has(kProtocol)) {
-    if (has(kPath) || has(kScheme) || authority.empty()) {
+    if (has(kPath) || has(kScheme) || !has(kAuthority)) {
       return malformed("CONNECT takes :authority and neither :scheme nor :path");
     }
   } else {
     if (has(kProtocol) && !head.connect) return malformed(":protocol without CONNECT");
-    if (scheme.empty()) return malformed(":scheme is missing");
+    if (has(kProtocol) && !is_token(protocol)) return malformed(":protocol is no token");
+    if (!is_scheme(scheme)) return malformed(":scheme is missing or is no scheme");
     if (!is_path(path, method)) return malformed(":path is missing or is no path");
   }
-  if (!is_authority(authority) || !is_authority(host)) return malformed(":authority or host is no authority");
-  if (!authority.empty() && !host.empty() && authority != host)
+  if (!has(kAuthority) && !host_seen) return malformed(":authority and host are missing");
+  if ((has(kAuthority) && !is_authority(authority)) || (host_seen && !is_authority(host)))
+    return malformed(":authority or host is no authority");
+  if (has(kAuthority) && host_seen && !same_host(authority, host))
     return malformed(":authority and host differ");
   return head;
 }
