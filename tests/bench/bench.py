@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import l7_bench
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("SLUICE_BUILD", "build")
 HUGE_PAGES = Path("/proc/sys/vm/nr_hugepages")
@@ -85,7 +87,16 @@ def bench_l4():
     return {"l4": l4["l4"], "testpmd_mac_clocks": floor, "maglev": maglev}
 
 
-BENCHES = {"l4": bench_l4}
+def bench_l7(quick):
+    """The L7 tier beside HAProxy, nghttpx and nginx; returns what --json writes."""
+    build("control/sluice-proxy")
+    try:
+        return l7_bench.bench_l7(BUILD / "control" / "sluice-proxy", quick=quick)
+    except (l7_bench.LoadFailed, AssertionError) as error:
+        raise BenchError(str(error)) from error
+
+
+BENCHES = {"l4": lambda quick: bench_l4(), "l7": bench_l7}
 
 
 def main():
@@ -93,9 +104,10 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures one tier.")
     parser.add_argument("tier", choices=sorted(BENCHES))
     parser.add_argument("--json", metavar="FILE", help="write the figures here too")
+    parser.add_argument("--quick", action="store_true", help="l7: fewer rounds, the three plain shapes only")
     given = parser.parse_args()
     try:
-        figures = BENCHES[given.tier]()
+        figures = BENCHES[given.tier](given.quick)
     except (BenchError, subprocess.CalledProcessError) as error:
         sys.exit(f"scripts/bench: {error}")
     if given.json:
