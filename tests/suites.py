@@ -216,13 +216,14 @@ def run_gtest_suite(results, kind, suite):
 
 
 def run_pytest(results, kind, arguments):
-    """Runs the end-to-end tests against the programs in one build folder, their progress on the terminal."""
+    """Runs end-to-end tests (a folder, and pytest's options) against the programs in one build folder, their progress
+    on the terminal."""
     reserve_huge_pages()
     with tempfile.TemporaryDirectory(prefix="sluice-tests-") as reports:
         xml_path = Path(reports) / "e2e.xml"
         env = os.environ | kind.test_env | {"SLUICE_BUILD": str(kind.path), "LSAN_OPTIONS": LSAN_OPTIONS}
         process = subprocess.Popen(
-            ["/usr/bin/python3", "-m", "pytest", "tests/e2e", "-p", "no:cacheprovider", "-v", "--tb=no", "--no-header",
+            ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-v", "--tb=no", "--no-header",
              "--no-summary", f"--junitxml={xml_path}", *arguments], cwd=ROOT, env=env)
         try:
             status = process.wait(PYTEST_TIMEOUT_S)
@@ -275,9 +276,16 @@ def packet(results):
 
 def e2e(results):
     build(RELEASE)
-    run_pytest(results, RELEASE, [])
+    run_pytest(results, RELEASE, ["tests/e2e", "--ignore=tests/e2e/l7"])
     build(SANITIZER)
-    run_pytest(results, SANITIZER, ["-m", "smoke"])
+    run_pytest(results, SANITIZER, ["tests/e2e", "--ignore=tests/e2e/l7", "-m", "smoke"])
+
+
+def l7(results):
+    build(RELEASE)
+    run_pytest(results, RELEASE, ["tests/e2e/l7"])
+    build(SANITIZER)
+    run_pytest(results, SANITIZER, ["tests/e2e/l7", "-m", "smoke"])
 
 
 def fuzz(results):
@@ -309,11 +317,11 @@ def quick(results):
     build(RELEASE)
     run_gtest_suite(results, RELEASE, "unit")
     run_gtest_suite(results, RELEASE, "packet")
-    run_pytest(results, RELEASE, ["-m", "smoke"])
+    run_pytest(results, RELEASE, ["tests/e2e", "-m", "smoke"])
 
 
-SUITES = {"quick": quick, "unit": unit, "packet": packet, "e2e": e2e, "fuzz": fuzz}
-EVERYTHING = [unit, packet, e2e, fuzz]
+SUITES = {"quick": quick, "unit": unit, "packet": packet, "e2e": e2e, "l7": l7, "fuzz": fuzz}
+EVERYTHING = [unit, packet, e2e, l7, fuzz]
 
 
 def close(results):
