@@ -9,8 +9,8 @@
 namespace sluice {
 namespace {
 
-// `path` with `prefix` in the place of its first `matched` bytes. Where they meet a slash stays one slash, and there is
-// one at the beginning: "/" replaced by "/v2" in "/users" is "/v2/users".
+// `path` with `prefix` in the place of its first `matched` bytes. Where they meet a slash stays one slash,
+// and there is one at the beginning: "/" replaced by "/v2" in "/users" is "/v2/users".
 void append_replaced(std::string_view prefix, std::string_view path, size_t matched, std::string& out) {
   const size_t begin = out.size();
   const bool slash = path.substr(0, matched).ends_with('/');
@@ -30,7 +30,7 @@ Result<RouteTable::Pointer> RouteTable::build(const RouteConfig& config,
   if (!index) return tl::unexpected(index.error());
   std::shared_ptr<RouteTable> table(new RouteTable(std::move(*index)));
   for (const VirtualHost& host : config.virtual_hosts) {
-    Host built{host.name, {}};
+    Host built{host.name};
     for (size_t i = 0; i < host.routes.size(); ++i) {
       Route named = host.routes[i];
       if (named.name.empty()) named.name = fmt::format("#{}", i + 1);
@@ -40,6 +40,7 @@ Result<RouteTable::Pointer> RouteTable::build(const RouteConfig& config,
             fmt::format("virtual host '{}', route '{}': {}", host.name, named.name, route.error().message));
       }
       built.routes.push_back(std::move(*route));
+      built.filters.emplace_back(host.routes[i].match.path);
     }
     table->hosts_.push_back(std::move(built));
   }
@@ -85,8 +86,11 @@ const MatchedRoute* RouteTable::match(const RouteRequest& request) const {
   const auto host = index_.find(request.authority);
   if (!host) return nullptr;
   const PathParts path = split_path(request.path);
-  for (const MatchedRoute& route : hosts_[host->host].routes) {
-    if (!route.matcher_.first_mismatch(request, path)) return &route;
+  const PathHead head(path.path);
+  const Host& found = hosts_[host->host];
+  for (size_t i = 0; i < found.filters.size(); ++i) {
+    if (!found.filters[i].passes(head)) continue;
+    if (!found.routes[i].matcher_.first_mismatch(request, path)) return &found.routes[i];
   }
   return nullptr;
 }

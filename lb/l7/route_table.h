@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "lb/l7/path_filter.h"
 #include "lb/l7/random.h"
 #include "lb/l7/route_config.h"
 #include "lb/l7/route_matcher.h"
@@ -79,10 +80,19 @@ class RouteTable {
   const MatchedRoute* match(const RouteRequest& request) const;
   RouteExplanation explain(const RouteRequest& request) const;
 
+  /// Calls `visit(const MatchedRoute&)` for each route of each virtual host, in their order.
+  template <typename Visit>
+  void for_each_route(Visit visit) const {
+    for (const Host& host : hosts_) {
+      for (const MatchedRoute& route : host.routes) visit(route);
+    }
+  }
+
  private:
   struct Host {
     std::string name;
     std::vector<MatchedRoute> routes;
+    std::vector<PathFilter> filters;  // of the routes, by the same index
   };
   explicit RouteTable(VirtualHostIndex index) : index_(std::move(index)) {}
   static Result<MatchedRoute> build_route(const Route& route, const std::string& host,

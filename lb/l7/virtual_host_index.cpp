@@ -81,7 +81,9 @@ std::optional<VirtualHostIndex::Found> VirtualHostIndex::find(std::string_view a
     if (const auto found = look_up(exact_, whole)) return found;
     std::string_view name = split_authority(whole).host;
     if (name.ends_with('.')) name.remove_suffix(1);
-    if (const auto found = look_up(exact_, name)) return found;
+    if (name.size() != whole.size()) {
+      if (const auto found = look_up(exact_, name)) return found;
+    }
     if (!wildcards_.empty()) {
       // From the first dot on: the longest ending comes first. A label is wanted in front of it.
       for (size_t dot = name.find('.', 1); dot != std::string_view::npos; dot = name.find('.', dot + 1)) {

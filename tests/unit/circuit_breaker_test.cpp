@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <latch>
 #include <thread>
 #include <vector>
 
@@ -30,11 +31,13 @@ TEST(CircuitBreaker, IsExactOverManyThreads) {
   std::atomic<uint32_t> most{0};
   std::atomic<uint64_t> taken{0};
   constexpr uint32_t kLimit = 2;
-  constexpr int kTimes = 20'000;
+  constexpr int kTimes = 200'000;
+  std::latch all_there(4);
   {
     std::vector<std::jthread> threads;
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&] {
+        all_there.arrive_and_wait();
         for (int i = 0; i < kTimes; ++i) {
           if (!count.try_take(kLimit)) continue;
           const uint32_t now = inside.fetch_add(1) + 1;

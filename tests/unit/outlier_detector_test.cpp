@@ -200,12 +200,11 @@ TEST(OutlierDetector, SaysWhenItIsDue) {
   site.now += seconds(3);
   site.record(0, kServer, 5);
   site.tick();
-  for (site.now = site.detector.next_tick(); site.detector.ejected_count() > 0;
-       site.now = site.detector.next_tick()) {
+  while (site.detector.ejected_count() > 0) {
+    site.now = site.detector.next_tick();
     site.tick();
   }
-  EXPECT_GE(site.now, kStart + seconds(33));
-  EXPECT_LE(site.now, kStart + seconds(50));
+  EXPECT_EQ(site.now, kStart + seconds(33)) << "not at the next end of an interval";
 }
 
 TEST(OutlierDetector, WhatWasUnderWayDoesNotCountAfterwards) {
@@ -266,6 +265,7 @@ TEST(OutlierDetector, SuccessRateIsMeasuredAgainstTheOthers) {
 
 TEST(OutlierDetector, SuccessRateNeedsEnoughToGoBy) {
   OutlierSettings settings;
+  settings.success_rate_factor = 1;  // with 1.9 one of four can never be so far below
   settings.streaks = {0, 0, 0};
   const auto ejected = [&](size_t endpoints, int requests) {
     Site site(settings, endpoints);

@@ -48,7 +48,7 @@ TEST(PeakEwma, SettlesOnWhatItSees) {
 TEST(PeakEwma, AFastFailureIsNoMerit) {
   PeakEwma latency = seen(milliseconds(50));
   PickTime now = kStart;
-  for (int i = 0; i < 100; ++i) latency.observe(milliseconds(1), true, now, kDecay);
+  for (int i = 0; i < 100; ++i) latency.observe(milliseconds(1), true, now += milliseconds(100), kDecay);
   EXPECT_NEAR(ms(latency.expected_ns(now, kDecay)), 50, 1e-9);
   latency.observe(milliseconds(80), true, now, kDecay);
   EXPECT_NEAR(ms(latency.expected_ns(now, kDecay)), 80, 1e-9);

@@ -163,6 +163,17 @@ TEST(Picker, APickAllocatesNothing) {
   }
 }
 
+TEST(Picker, OpenRequestsCountByWeight) {
+  Cluster cluster(settings_of(PickPolicy::kLeastRequest), endpoints_of({4, 1}));
+  // Three of four against one of one: the heavy one is less busy, whichever is drawn first.
+  for (int i = 0; i < 3; ++i) cluster.picker.set()->state(0)->start_request();
+  cluster.picker.set()->state(1)->start_request();
+  EXPECT_EQ(cluster.shares(200)[1], 0);
+  // Eight of four against one of one: the light one is.
+  for (int i = 0; i < 5; ++i) cluster.picker.set()->state(0)->start_request();
+  EXPECT_EQ(cluster.shares(200)[0], 0);
+}
+
 TEST(Picker, ARetryGoesElsewhere) {
   for (const PickPolicy policy : kAllPolicies) {
     Cluster cluster(settings_of(policy), equal_endpoints(4));

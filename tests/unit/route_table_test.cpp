@@ -129,6 +129,21 @@ TEST(RouteTable, TheFirstThatMatchesIsTaken) {
   }
 }
 
+// Paths of all lengths around those that are compared as words.
+TEST(RouteTable, ComparesPathsOfAnyLength) {
+  const std::string long_path = "/" + std::string(39, 'x');
+  for (size_t size = 1; size <= long_path.size(); ++size) {
+    const std::string value = long_path.substr(0, size);
+    const auto table = one_host(
+        {to("exact", path(PathMatchKind::kExact, value)), to("prefix", path(PathMatchKind::kPrefix, value))});
+    EXPECT_EQ(taken(*table, {"h", "GET", value}), "site/exact");
+    EXPECT_EQ(taken(*table, {"h", "GET", value + "y"}), "site/prefix");
+    EXPECT_EQ(taken(*table, {"h", "GET", value + "?y"}), "site/exact");
+    EXPECT_EQ(taken(*table, {"h", "GET", value.substr(0, size - 1)}), "none");
+    EXPECT_EQ(taken(*table, {"h", "GET", value.substr(0, size - 1) + "y"}), "none");
+  }
+}
+
 TEST(RouteTable, LooksAtMethodsHeadersAndQuery) {
   struct Case {
     std::string what;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <latch>
 #include <thread>
 #include <vector>
 
@@ -61,13 +62,19 @@ TEST(TokenBucket, TheLargestRateIsExact) {
 }
 
 TEST(TokenBucket, GivesNoTokenTwiceToManyThreads) {
-  TokenBucket bucket({1, 50'000});
+  TokenBucket bucket({1, 400'000});
+  std::latch all_there(4);
   std::atomic<int> taken{0};
   {
     std::vector<std::jthread> threads;
-    for (int t = 0; t < 4; ++t) threads.emplace_back([&] { taken += take_all(bucket, kStart); });
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        all_there.arrive_and_wait();
+        taken += take_all(bucket, kStart);
+      });
+    }
   }
-  EXPECT_EQ(taken, 50'000);
+  EXPECT_EQ(taken, 400'000);
 }
 
 }  // namespace
