@@ -12,12 +12,14 @@ Exchange& exchange_of(const CodecStream& stream) {
 
 }  // namespace
 
-ClientConnection::ClientConnection(WorkerContext& worker, int fd, const ListenerSettings& listener,
-                                   ClusterRuntime& cluster)
+ClientConnection::ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, size_t listener)
     : Connection(worker, fd),
+      address_(address),
+      address_text_(address.to_string()),
+      born_(worker.config->settings),
+      born_listener_(listener),
       listener_(listener),
-      cluster_(cluster),
-      codec_(Http2Session::Role::kServer, listener.http2, output(), worker.headers) {
+      codec_(Http2Session::Role::kServer, settings().http2, output(), worker.headers) {
   codec_.start();
   wake_output();
 }
@@ -70,7 +72,7 @@ void ClientConnection::on_head(const CodecEvent& event) {
   }
   Exchange& exchange = worker_.exchanges.take();
   codec_.accept(event.stream_id, exchange.down, &exchange);
-  exchange.on_request(*this, cluster_, listener_.policy, event);
+  exchange.on_request(*this, event);
 }
 
 void ClientConnection::resume_streams() {
@@ -87,7 +89,16 @@ void ClientConnection::on_drained() {
   if (blocked_) resume_streams();
 }
 
-void ClientConnection::on_exchange_over() {}
+void ClientConnection::drain() {
+  draining_ = true;
+  codec_.goaway(Http2Error::kNoError, "the proxy drains");
+  wake_output();
+  on_exchange_over();
+}
+
+void ClientConnection::on_exchange_over() {
+  if (draining_ && codec_.open_streams() == 0) close_after_flush();
+}
 
 void ClientConnection::on_connected(int /*error*/) {}
 

@@ -1,29 +1,43 @@
 // A client's connection and its streams.
 #pragma once
 
+#include <memory>
 #include <span>
+#include <string>
 
 #include "dataplane/l7/connection.h"
 #include "dataplane/l7/http2_session.h"
 #include "dataplane/l7/settings.h"
+#include "dataplane/l7/worker_context.h"
+#include "lb/address.h"
 
 namespace sluice::l7 {
 
-class ClusterRuntime;
 struct ClientsTag;
 
 class ClientConnection final : public Connection, public ListLink<ClientsTag> {
  public:
-  ClientConnection(WorkerContext& worker, int fd, const ListenerSettings& listener, ClusterRuntime& cluster);
+  /// `listener`: the place of its listener in worker.config.
+  ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, size_t listener);
 
   /// Begins to read. False if the socket cannot be watched; the object is then to be deleted.
   bool open() { return watch(false); }
   Http2Session& codec() { return codec_; }
+  const IpAddress& address() const { return address_; }
+  const std::string& address_text() const { return address_text_; }
+  const RouteTable& routes() const { return *worker_.config->listeners[listener_].routes; }
+  bool forwarded_for() const { return settings().forwarded_for; }
   /// A stream waits for the output to drain.
   void note_blocked() { blocked_ = true; }
   /// A stream of this connection has ended.
   void on_exchange_over();
   void shut(const char* why) { close(why); }
+
+  const std::string& listener_name() const { return settings().name; }
+  /// The listener's place in a new configuration.
+  void move_to(size_t listener) { listener_ = listener; }
+  /// Asks the client to go: GOAWAY, and the connection closes after its last stream.
+  void drain();
 
  private:
   void on_input(std::span<const uint8_t>& input) override;
@@ -32,11 +46,17 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   void on_connected(int error) override;
   void on_head(const CodecEvent& event);
   void resume_streams();
+  const ListenerSettings& settings() const { return born_->listeners[born_listener_]; }
 
-  const ListenerSettings& listener_;
-  ClusterRuntime& cluster_;
+  IpAddress address_;
+  std::string address_text_;
+  // What the codec was made with, which a new configuration does not change.
+  std::shared_ptr<const ProxySettings> born_;
+  size_t born_listener_;
+  size_t listener_;
   Http2Session codec_;
   bool blocked_ = false;
+  bool draining_ = false;
 };
 
 }  // namespace sluice::l7

@@ -33,6 +33,7 @@ class ClusterRuntime {
 
   CircuitBreakers& breakers() { return *breakers_; }
   const ClusterSettings& settings() const { return *settings_; }
+  const std::shared_ptr<const ClusterSettings>& shared_settings() const { return settings_; }
   const EndpointSet& endpoints() const { return *picker_.set(); }
   Picker& picker() { return picker_; }
 

@@ -18,8 +18,11 @@ constexpr size_t kKeptUnread = 512;
 
 }  // namespace
 
-Connection::Connection(WorkerContext& worker, int fd)
-    : worker_(worker), transport_(fd), output_(worker.chunks) {}
+Connection::Connection(WorkerContext& worker, int fd, std::unique_ptr<TlsSession> tls)
+    : worker_(worker),
+      transport_(fd, std::move(tls)),
+      output_(worker.chunks),
+      handshaking_(transport_.tls() != nullptr) {}
 
 bool Connection::watch(bool connecting) {
   connecting_ = connecting;
@@ -40,23 +43,71 @@ void Connection::on_ready(uint32_t events) {
     const int error = transport_.connect_result();
     if (error == 0) set_interest(EPOLLIN);
     on_connected(error);
+    if (closed_ || !handshaking_) return;
+  }
+  if (handshaking_) {
+    handshake();
     return;
   }
   if ((events & EPOLLOUT) != 0) flush();
-  if (!closed_ && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) read();
+  if (closed_) return;
+  if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0 || transport_.read_wants_room()) read();
+}
+
+void Connection::handshake() {
+  TlsSession& tls = *transport_.tls();
+  const IoStatus status = tls.handshake();
+  if (status == IoStatus::kBlocked) {
+    set_interest(tls.wants_room() ? EPOLLOUT : EPOLLIN);
+    return;
+  }
+  if (status != IoStatus::kDone) {
+    close_failed();
+    return;
+  }
+  handshaking_ = false;
+  set_interest(EPOLLIN);
+  TlsCounters& counters = worker_.tls_counters(tls.role());
+  counters.handshakes.add(1);
+  if (tls.resumed()) counters.resumed.add(1);
+  on_handshake_done(tls.protocol());
+  wake_output();
+}
+
+void Connection::time_out_handshake() {
+  transport_.tls()->give_up();
+  close_failed();
+}
+
+// Says why, if TLS knows.
+void Connection::close_failed() {
+  const TlsSession* tls = transport_.tls();
+  if (tls == nullptr || tls->failure() == TlsFailure::kNone) {
+    close("connection lost");
+    return;
+  }
+  worker_.tls_counters(tls->role()).failures[static_cast<size_t>(tls->failure())].add(1);
+  close(tls_failure_words(tls->failure()));
 }
 
 void Connection::read() {
   std::vector<uint8_t>& input = worker_.input;
-  for (int turn = 0; turn < kReadsPerTurn && !closed_; ++turn) {
+  for (int turn = 0; !closed_ && (turn < kReadsPerTurn || transport_.input_over()); ++turn) {
     // Behind a frame's beginning there is always room for the rest of it.
     const size_t before = unread_.size();
     if (before != 0) std::memcpy(input.data(), unread_.data(), before);
     size_t bytes = 0;
     const IoStatus status = transport_.read({input.data() + before, WorkerContext::kReadBytes}, bytes);
-    if (status == IoStatus::kBlocked) return;
+    if (status == IoStatus::kBlocked) {
+      if (transport_.read_wants_room()) set_interest(EPOLLIN | EPOLLOUT);
+      return;
+    }
+    if (status == IoStatus::kClosed) {
+      close("closed by the peer");
+      return;
+    }
     if (status != IoStatus::kDone) {
-      close(status == IoStatus::kClosed ? "closed by the peer" : "connection lost");
+      close_failed();
       return;
     }
     std::span<const uint8_t> left(input.data(), before + bytes);
@@ -65,7 +116,7 @@ void Connection::read() {
     if (closed_) return;
     unread_.assign(left.begin(), left.end());
     if (left.empty() && unread_.capacity() > kKeptUnread) std::vector<uint8_t>().swap(unread_);
-    if (bytes < WorkerContext::kReadBytes) return;
+    if (bytes < WorkerContext::kReadBytes && !transport_.input_over()) return;
   }
 }
 
@@ -75,20 +126,23 @@ void Connection::wake_output() {
 
 void Connection::flush() {
   unlink();
-  if (closed_ || connecting_) return;
+  if (closed_ || connecting_ || handshaking_) return;
   const IoStatus status = transport_.flush(output_);
   if (status == IoStatus::kFailed) {
-    close("connection lost");
+    close_failed();
     return;
   }
   const bool blocked = status == IoStatus::kBlocked;
-  set_interest(blocked ? EPOLLIN | EPOLLOUT : EPOLLIN);
+  set_interest(blocked || transport_.read_wants_room() ? EPOLLIN | EPOLLOUT : EPOLLIN);
   if (blocked) {
     was_full_ = true;
     return;
   }
   if (closing_) {
-    transport_.end_output();
+    if (transport_.end_output() == IoStatus::kBlocked) {
+      set_interest(EPOLLIN | EPOLLOUT);
+      return;
+    }
     close("closed");
     return;
   }

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "dataplane/l7/byte_queue.h"
@@ -18,7 +20,8 @@ struct UnflushedTag;
 
 class Connection : public IoHandler, public ListLink<UnflushedTag> {
  public:
-  Connection(WorkerContext& worker, int fd);
+  /// `tls` for a connection that begins with a TLS handshake.
+  Connection(WorkerContext& worker, int fd, std::unique_ptr<TlsSession> tls = nullptr);
 
   void on_ready(uint32_t events) final;
   /// Asks for a flush at the end of the wake-up. To be called by whoever has written to output().
@@ -28,6 +31,10 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
 
   ByteQueue& output() { return output_; }
   bool closed() const { return closed_; }
+  /// nullptr on a plain connection.
+  const TlsSession* tls() const { return transport_.tls(); }
+  /// TLS is not agreed on yet: output waits.
+  bool handshaking() const { return handshaking_; }
 
  protected:
   /// New bytes, in front of them those left over before. What it leaves in `input` comes again with more
@@ -40,6 +47,9 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   virtual void on_drained() = 0;
   /// The socket became writable for the first time: connected, or not (an errno).
   virtual void on_connected(int error) = 0;
+  /// TLS is agreed on; input comes from now on. `protocol` is the one chosen by ALPN, "" if the peer spoke of
+  /// none. Not called on a plain connection.
+  virtual void on_handshake_done(std::string_view /*protocol*/) {}
 
   /// Watches the socket. `connecting`: on_connected() comes first.
   bool watch(bool connecting);
@@ -47,11 +57,15 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   void close_after_flush();
   /// Closes now.
   void close(const char* why);
+  /// Closes because the peer was too slow to agree on TLS.
+  void time_out_handshake();
 
   WorkerContext& worker_;
 
  private:
   void read();
+  void handshake();
+  void close_failed();
   void set_interest(uint32_t events);
 
   Transport transport_;
@@ -59,6 +73,7 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   std::vector<uint8_t> unread_;  // the beginning of a frame
   uint32_t interest_ = 0;
   bool connecting_ = false;
+  bool handshaking_;
   bool closing_ = false;
   bool closed_ = false;
   bool was_full_ = false;

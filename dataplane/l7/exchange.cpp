@@ -10,6 +10,7 @@
 #include "dataplane/l7/worker_context.h"
 #include "lb/l7/grpc_status.h"
 #include "lb/l7/grpc_timeout.h"
+#include "lb/l7/retry_backoff.h"
 
 namespace sluice::l7 {
 namespace {
@@ -20,14 +21,11 @@ constexpr size_t kKeptHeaderBytes = 8 * 1024;
 constexpr size_t kReplayBytes = 64 * 1024;
 constexpr size_t kKeptReplayBytes = 4 * 1024;
 
+// Of a request that no route matches, until its answer has gone.
+const RoutePolicy kNoRoutePolicy;
+
 bool is_grpc(std::string_view content_type) {
   return content_type.starts_with("application/grpc");
-}
-
-// RFC 9110 section 9.2.2.
-bool is_idempotent(std::string_view method) {
-  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE" || method == "PUT" ||
-         method == "DELETE";
 }
 
 }  // namespace
@@ -42,6 +40,9 @@ void Exchange::recycle() {
   pool_ = waiting_ = nullptr;
   cluster_ = nullptr;
   policy_ = nullptr;
+  route_ = nullptr;
+  hash_.reset();
+  cookie_ = {};
   config_ = nullptr;
   for (HeaderList* list : {&request_, &request_trailers_, &response_trailers_}) {
     list->shrink(kKeptHeaderBytes);
@@ -56,27 +57,32 @@ void Exchange::recycle() {
   tries_ = 0;
   outcome_ = Outcome::kAnswered;
   grpc_timeout_ = counts_as_retry_ = replayable_ = recorded_ = false;
-  head_method_ = idempotent_ = grpc_ = request_ended_ = request_has_trailers_ = false;
+  head_method_ = grpc_ = request_ended_ = request_has_trailers_ = false;
   response_begun_ = response_ended_ = response_has_trailers_ = response_has_length_ = false;
   status_ = 0;
 }
 
 // --- the request's way
 
-void Exchange::on_request(ClientConnection& client, ClusterRuntime& cluster, const RoutePolicy& policy,
-                          const CodecEvent& event) {
+void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
   config_ = worker_.config;
   ++config_->exchanges;
   client_ = &client;
-  cluster_ = &cluster;
-  policy_ = &policy;
   active_at_ = worker_.loop.now();
   request_ended_ = event.end_stream;
   head_method_ = event.head.head_method;
   std::swap(request_, worker_.headers);
   grpc_ = is_grpc(request_.get(HeaderToken::kContentType));
-  replayable_ = policy.retry.has_value();
-  if (replayable_) idempotent_ = is_idempotent(request_.get(HeaderToken::kMethod));
+  policy_ = &kNoRoutePolicy;
+  const MatchedRoute* route = client.routes().match(route_request(request_, worker_.header_views));
+  if (route == nullptr) {
+    answer(Outcome::kNoRoute);
+    return;
+  }
+  route_ = route;
+  policy_ = &route->route().policy;
+  if (!follow(*route)) return;
+  replayable_ = policy_->retry.has_value();
   set_deadline_of_request();
   dispatch();
 }
@@ -187,7 +193,7 @@ void Exchange::on_response(const CodecEvent& event) {
   active_at_ = worker_.loop.now();
   status_ = event.head.status;
   response_has_length_ = event.head.content_length >= 0;
-  if (wants_retry(event) && retry(0, false)) return;
+  if (policy_->retry && retry(outcome_of_answer(event))) return;
   response_begun_ = true;
   response_ended_ = event.end_stream;
   try_deadline_ = kNever;
@@ -197,7 +203,7 @@ void Exchange::on_response(const CodecEvent& event) {
   } else if (event.end_stream) {
     record_grpc_status();
   }
-  send_response_head(worker_.headers, event.end_stream);
+  send_response_head(client_head(worker_.headers), event.end_stream);
   if (event.end_stream) finish_if_done();
 }
 
@@ -258,8 +264,8 @@ void Exchange::dispatch() {
   }
   const std::span<const EndpointState* const> excluded(
       tried_.data(), policy_->retry && policy_->retry->elsewhere ? std::min(tries_, kMaxTried) : 0);
-  auto endpoint = cluster_->pick(std::nullopt, excluded);
-  if (!endpoint && !excluded.empty()) endpoint = cluster_->pick(std::nullopt, {});
+  auto endpoint = cluster_->pick(hash_, excluded);
+  if (!endpoint && !excluded.empty()) endpoint = cluster_->pick(hash_, {});
   if (!endpoint) {
     cluster_->breakers().requests.give_back();
     answer(Outcome::kNoEndpoint);
@@ -283,27 +289,16 @@ void Exchange::keep_for_replay(std::span<const uint8_t> data) {
   replay_.insert(replay_.end(), data.begin(), data.end());
 }
 
-bool Exchange::wants_retry(const CodecEvent& response) const {
-  if (!replayable_) return false;
+// Sends the request again, if the policy and the budget allow it after such a try; otherwise false.
+bool Exchange::retry(TryOutcome outcome) {
+  if (!policy_->retry || response_begun_) return false;
   const RetryPolicy& policy = *policy_->retry;
-  const uint16_t status = response.head.status;
-  if ((policy.on & kRetryServerError) != 0 && status >= 500) return true;
-  if ((policy.on & kRetryGatewayError) != 0 && status >= 502 && status <= 504) return true;
-  if ((policy.on & kRetryStatuses) != 0 &&
-      std::find(policy.statuses.begin(), policy.statuses.end(), status) != policy.statuses.end())
-    return true;
-  if ((policy.on & kRetryGrpcStatuses) == 0 || !grpc_ || !response.end_stream) return false;
-  const auto grpc_status = parse_grpc_status(worker_.headers.get(HeaderToken::kGrpcStatus));
-  return grpc_status && (policy.grpc_statuses >> static_cast<uint32_t>(*grpc_status) & 1) != 0;
-}
-
-// `cause` is the RetryOn bit that must be set, or 0 if the policy has been asked already.
-bool Exchange::retry(uint32_t cause, bool unprocessed) {
-  if (!replayable_ || response_begun_) return false;
-  const RetryPolicy& policy = *policy_->retry;
-  if (cause != 0 && (policy.on & cause) == 0) return false;
-  if (!unprocessed && !idempotent_ && !policy.any_method) return false;
-  if (tries_ > policy.max_retries) return false;
+  const Time now = worker_.loop.now();
+  outcome.method = request_.get(HeaderToken::kMethod);
+  outcome.body_kept = replayable_;
+  outcome.retries = tries_ - 1;
+  if (deadline_ != kNever) outcome.time_left = deadline_ - now;
+  if (decide_retry(&policy, outcome) != RetryVerdict::kRetry) return false;
   if (!cluster_->breakers().try_retry(cluster_->settings().retry_budget)) return false;
   leave_upstream();
   counts_as_retry_ = true;
@@ -311,11 +306,17 @@ bool Exchange::retry(uint32_t cause, bool unprocessed) {
   to_upstream_.clear();
   to_upstream_.append(replay_);
   try_deadline_ = kNever;
-  retry_at_ =
-      worker_.loop.now() + (unprocessed && tries_ == 1 ? std::chrono::nanoseconds(0)
-                                                       : retry_wait(policy.backoff, tries_, worker_.random));
+  // Who was not even looked at loses nothing by going elsewhere at once.
+  const bool untouched = outcome.end == TryEnd::kConnectFailure || outcome.end == TryEnd::kRefusedStream;
+  retry_at_ = untouched && tries_ == 1 ? now : now + retry_wait(policy.backoff, tries_, worker_.random);
   arm();
   return true;
+}
+
+TryOutcome Exchange::outcome_of_answer(const CodecEvent& response) const {
+  TryOutcome outcome{TryEnd::kAnswer, response.head.status};
+  if (grpc_ && response.end_stream) outcome.grpc = parse_grpc_status(worker_.headers.get(HeaderToken::kGrpcStatus));
+  return outcome;
 }
 
 void Exchange::leave_upstream() {
@@ -351,14 +352,14 @@ void Exchange::record_grpc_status() {
 
 void Exchange::on_no_connection(Outcome outcome) {
   waiting_ = nullptr;
-  if (outcome == Outcome::kConnectFailed && retry(kRetryConnectFailure, true)) return;
+  if (outcome == Outcome::kConnectFailed && retry({TryEnd::kConnectFailure})) return;
   leave_upstream();
   answer(outcome);
 }
 
 void Exchange::on_upstream_gone(bool unprocessed) {
   if (!unprocessed) record_result(RequestResult::kGatewayError);
-  if (retry(unprocessed ? kRetryRefusedStream : kRetryReset, unprocessed)) return;
+  if (retry({unprocessed ? TryEnd::kRefusedStream : TryEnd::kReset})) return;
   leave_upstream();
   fail(unprocessed ? Outcome::kUpstreamRefused : Outcome::kUpstreamReset);
 }
@@ -421,7 +422,7 @@ void Exchange::on_timer() {
   if (try_deadline_ <= now) {
     const bool waited = waiting_ != nullptr;
     if (!waited) record_result(RequestResult::kGatewayError);
-    if (retry(kRetryTryTimeout, waited)) return;
+    if (retry({waited ? TryEnd::kConnectFailure : TryEnd::kTryTimeout})) return;
     leave_upstream();
     fail(waited ? Outcome::kPendingTimeout : Outcome::kRequestTimeout);
     return;

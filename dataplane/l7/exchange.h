@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,9 +15,11 @@
 #include "dataplane/l7/header_list.h"
 #include "dataplane/l7/intrusive_list.h"
 #include "dataplane/l7/outcome.h"
+#include "dataplane/l7/request_keys.h"
 #include "dataplane/l7/timer_wheel.h"
 #include "lb/l7/endpoint.h"
-#include "lb/l7/route_policy.h"
+#include "lb/l7/retry_decision.h"
+#include "lb/l7/route_table.h"
 
 namespace sluice::l7 {
 
@@ -36,8 +39,7 @@ class Exchange : public ListLink<PendingTag> {
 
   // --- told by the client's connection
   /// A request has come; worker.headers holds its fields and `down` is its stream, accepted.
-  void on_request(ClientConnection& client, ClusterRuntime& cluster, const RoutePolicy& policy,
-                  const CodecEvent& event);
+  void on_request(ClientConnection& client, const CodecEvent& event);
   void on_request_data(std::span<const uint8_t> data, bool end);
   void on_request_trailers();
   /// The client takes more.
@@ -70,10 +72,18 @@ class Exchange : public ListLink<PendingTag> {
   CodecStream up;    ///< the upstream's
 
  private:
+  // Where to.
+  bool follow(const MatchedRoute& route);
+  void prepare_request(const MatchedRoute& route);
+  bool within_rate_limit(const MatchedRoute& route);
+  void answer_redirect(const MatchedRoute& route);
+  void answer_directly(const DirectResponse& response);
+  const HeaderList& client_head(const HeaderList& fields);
+
   // Trying and trying again.
   void dispatch();
-  bool retry(uint32_t cause, bool unprocessed);
-  bool wants_retry(const CodecEvent& response) const;
+  bool retry(TryOutcome outcome);
+  TryOutcome outcome_of_answer(const CodecEvent& response) const;
   void keep_for_replay(std::span<const uint8_t> data);
   void leave_upstream();
 
@@ -107,8 +117,9 @@ class Exchange : public ListLink<PendingTag> {
   UpstreamPool* pool_ = nullptr;     // of the endpoint, while the request counts there
   UpstreamPool* waiting_ = nullptr;  // while it waits for a connection
   ClusterRuntime* cluster_ = nullptr;
-  const RoutePolicy* policy_ = nullptr;
-  ConfigInUse* config_ = nullptr;  // what policy_ is part of
+  const MatchedRoute* route_ = nullptr;
+  const RoutePolicy* policy_ = nullptr;  // of the route
+  ConfigInUse* config_ = nullptr;        // what policy_ is part of
 
   HeaderList request_;
   HeaderList request_trailers_;
@@ -126,6 +137,8 @@ class Exchange : public ListLink<PendingTag> {
   Time retry_at_ = kNever;
   Time active_at_{};  // when bytes last moved
 
+  std::optional<uint64_t> hash_;  // for hash policies
+  NewCookie cookie_;
   std::array<const EndpointState*, kMaxTried> tried_{};
   uint32_t tries_ = 0;
   Outcome outcome_ = Outcome::kAnswered;
@@ -134,7 +147,6 @@ class Exchange : public ListLink<PendingTag> {
   bool replayable_ = false;
   bool recorded_ = false;  // the endpoint's result of this try is known
   bool head_method_ = false;
-  bool idempotent_ = false;
   bool grpc_ = false;
   bool request_ended_ = false;  // the client has sent all
   bool request_has_trailers_ = false;

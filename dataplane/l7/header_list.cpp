@@ -29,6 +29,10 @@ std::string_view HeaderList::get(HeaderToken token) const {
   return field == nullptr ? std::string_view{} : value(*field);
 }
 
+void HeaderList::move_to_front(size_t count) {
+  std::rotate(fields_.begin(), fields_.end() - static_cast<ptrdiff_t>(count), fields_.end());
+}
+
 void HeaderList::shrink(size_t above_bytes) {
   if (capacity() <= above_bytes) return;
   clear();

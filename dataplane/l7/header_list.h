@@ -44,6 +44,19 @@ class HeaderList {
   /// The value of the first field of that token, or an empty view.
   std::string_view get(HeaderToken token) const;
 
+  /// Takes out the fields for which `predicate(name, value)` holds.
+  template <typename Predicate>
+  void remove_if(Predicate predicate) {
+    std::erase_if(fields_, [&](const Field& field) {
+      if (!predicate(name(field), value(field))) return false;
+      // Its texts stay where they are, but count no more: the sum is right even if this wraps.
+      overhead_ -= 32 + field.name_size + field.value_size;
+      return true;
+    });
+  }
+  /// Puts the last `count` fields in front of the others.
+  void move_to_front(size_t count);
+
   /// The size that RFC 9113 section 6.5.2 (SETTINGS_MAX_HEADER_LIST_SIZE) defines: 32 octets are added per
   /// field.
   size_t list_size() const { return used_ + overhead_; }

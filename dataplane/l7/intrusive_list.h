@@ -51,6 +51,12 @@ class IntrusiveList {
     head_.previous_->next_ = &link;
     head_.previous_ = &link;
   }
+  /// Calls `visit(Member&)` for each; it must not change the list.
+  template <typename Visit>
+  void for_each(Visit visit) {
+    for (ListLink<Tag>* link = head_.next_; link != &head_; link = link->next_)
+      visit(static_cast<Member&>(*link));
+  }
   /// Takes all members of `other`, behind those here.
   void take_all(IntrusiveList& other) {
     while (!other.empty()) {

@@ -13,7 +13,7 @@ namespace sluice::l7 {
 struct MessageHead {
   const char* error = nullptr;
   int64_t content_length = -1;  ///< -1: not given
-  uint16_t status = 0;          ///< of a response
+  uint16_t status = 0;          ///< of a response; of a malformed HTTP/1 request the one to answer
   bool head_method = false;     ///< of a request: HEAD, whose response has no body
   bool connect = false;         ///< of a request: CONNECT, plain or extended
 };

@@ -13,13 +13,15 @@ namespace sluice::l7 {
 class Proxy {
  public:
   /// Opens everything and starts the workers. `on_streak(cluster)` is called on a worker's thread when an
-  /// endpoint of that cluster has failed as often in a row as its settings allow. Errors name the listener or
-  /// cluster.
+  /// endpoint of that cluster has failed as often in a row as its settings allow. Errors name the listener.
   static Result<std::unique_ptr<Proxy>> start(ProxySnapshot snapshot,
                                               std::function<void(const std::string&)> on_streak);
   /// Ends the workers.
   void stop();
 
+  /// Goes on under another configuration, with as many workers as before. Requests under way end under the
+  /// old one. On an error, an address that cannot be listened on, nothing has changed.
+  Result<void> apply(ProxySnapshot snapshot);
   /// Picks from `endpoints` for requests to come.
   void use_endpoints(const std::string& cluster, const EndpointSet::Pointer& endpoints);
   const ProxySnapshot& snapshot() const { return snapshot_; }

@@ -11,7 +11,7 @@
 #include "lb/l7/circuit_breaker.h"
 #include "lb/l7/endpoint.h"
 #include "lb/l7/pick_settings.h"
-#include "lb/l7/route_policy.h"
+#include "lb/l7/route_config.h"
 
 namespace sluice::l7 {
 
@@ -38,8 +38,8 @@ struct ListenerSettings {
   IpAddress address;
   uint16_t port = 0;
   Http2Settings http2;
-  std::string cluster;
-  RoutePolicy policy;
+  RouteConfig routes;
+  bool forwarded_for = true;  ///< the client's address is appended to x-forwarded-for
 };
 
 struct ProxySettings {

@@ -67,10 +67,10 @@ IoStatus TlsSession::stopped(int result) {
   const int error = errno;
   switch (SSL_get_error(ssl_, result)) {
     case SSL_ERROR_WANT_READ:
-      wants_write_ = false;
+      wants_room_ = false;
       return IoStatus::kBlocked;
     case SSL_ERROR_WANT_WRITE:
-      wants_write_ = true;
+      wants_room_ = true;
       return IoStatus::kBlocked;
     case SSL_ERROR_ZERO_RETURN:
       return IoStatus::kClosed;
@@ -94,7 +94,7 @@ IoStatus TlsSession::handshake() {
     return status == IoStatus::kClosed ? IoStatus::kFailed : status;
   }
   established_ = true;
-  wants_write_ = false;
+  wants_room_ = false;
   // The kernel decrypts whole records: there is nothing to read ahead of.
   read_ahead_ = BIO_get_ktls_recv(SSL_get_rbio(ssl_)) == 0;
   return IoStatus::kDone;
@@ -103,7 +103,7 @@ IoStatus TlsSession::handshake() {
 IoStatus TlsSession::read(std::span<uint8_t> into, size_t& bytes) {
   if (input_over()) return input_over_;
   size_t total = 0;
-  wants_write_ = false;
+  wants_room_ = false;
   while (into.size() - total >= kRecord) {
     const size_t room = into.size() - total;
     SSL_set_read_ahead(ssl_, read_ahead_ && room >= kReadAheadRoom);
@@ -138,7 +138,9 @@ IoStatus TlsSession::flush(ByteQueue& queue) {
       queue.consume(sent);
       continue;
     }
+    const bool read_wants_room = wants_room_;
     if (stopped(result) != IoStatus::kBlocked) return IoStatus::kFailed;
+    wants_room_ = read_wants_room;
     unsent_record_ = record.size();
     return IoStatus::kBlocked;
   }

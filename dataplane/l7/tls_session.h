@@ -34,7 +34,7 @@ class TlsSession {
   /// Tells the peer of the end if that was not done, as far as the socket takes it.
   ~TlsSession();
 
-  /// A step of the handshake: kDone when it is over, kBlocked (wants_write() says for what), kFailed.
+  /// A step of the handshake: kDone when it is over, kBlocked (wants_room() says for what), kFailed.
   IoStatus handshake();
   /// Reads what is there, up to the size of `into`, which is at least 32 KB: when less came, nothing is left
   /// in here that the socket would not announce. kClosed: the peer said that this is the end; kFailed also if
@@ -48,8 +48,8 @@ class TlsSession {
   void give_up() { fail_with(TlsFailure::kTimedOut, {}); }
 
   Role role() const { return role_; }
-  /// Whether what blocks is room in the socket, not data from it.
-  bool wants_write() const { return wants_write_; }
+  /// Whether what the handshake or the last read() waits for is room in the socket, not data from it.
+  bool wants_room() const { return wants_room_; }
   /// The end or a failure has been met behind data: the next read() tells.
   bool input_over() const { return input_over_ != IoStatus::kDone; }
 
@@ -90,7 +90,7 @@ class TlsSession {
   TlsFailure failure_ = TlsFailure::kNone;
   bool established_ = false;
   bool broken_ = false;  // no further word to the peer
-  bool wants_write_ = false;
+  bool wants_room_ = false;
   bool read_ahead_ = false;
 };
 

@@ -101,6 +101,24 @@ Result<int> start_connect(const IpAddress& address, uint16_t port) {
   return fd;
 }
 
+int accept_from(int listening, IpAddress& address) {
+  sockaddr_storage storage;
+  socklen_t size = sizeof(storage);
+  const int fd =
+      accept4(listening, reinterpret_cast<sockaddr*>(&storage), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd < 0) return fd;
+  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  if (storage.ss_family == AF_INET) {
+    const auto& from = reinterpret_cast<const sockaddr_in&>(storage);
+    address = IpAddress::v4(reinterpret_cast<const uint8_t*>(&from.sin_addr));
+  } else {
+    IpAddress::Bytes bytes;
+    std::memcpy(bytes.data(), &reinterpret_cast<const sockaddr_in6&>(storage).sin6_addr, bytes.size());
+    address = IpAddress::v6(bytes);
+  }
+  return fd;
+}
+
 Result<int> listen_on(const IpAddress& address, uint16_t port) {
   sockaddr_storage storage;
   const socklen_t size = fill(storage, address, port);

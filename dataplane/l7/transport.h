@@ -26,8 +26,10 @@ class Transport {
   /// nullptr for a plain socket.
   TlsSession* tls() { return tls_.get(); }
   const TlsSession* tls() const { return tls_.get(); }
-  /// Encrypts from now on; before any byte has come or gone.
-  void start_tls(std::unique_ptr<TlsSession> tls) { tls_ = std::move(tls); }
+  /// Reading goes on when the socket is writable: TLS has something to say first.
+  bool read_wants_room() const { return tls_ != nullptr && tls_->wants_room(); }
+  /// The next read() tells of the end, whether the socket is readable or not.
+  bool input_over() const { return tls_ != nullptr && tls_->input_over(); }
   /// Reads once. kDone with `bytes` > 0, kBlocked, kClosed (the peer has ended its side) or kFailed.
   IoStatus read(std::span<uint8_t> into, size_t& bytes);
   /// Sends from the front of `queue`: kDone when all went, kBlocked when the socket is full, or kFailed.
@@ -46,6 +48,10 @@ class Transport {
 /// Begins to connect, without waiting; the socket is writable when it is over. Errors: descriptor limits, no
 /// route.
 Result<int> start_connect(const IpAddress& address, uint16_t port);
+
+/// Takes a connection that waits at a listening socket, non-blocking and without delays of its own
+/// (TCP_NODELAY), and tells whose it is. Below 0: none waits, or no descriptor is left.
+int accept_from(int listening, IpAddress& address);
 
 /// A listening socket that shares its address with those of other workers (SO_REUSEPORT).
 Result<int> listen_on(const IpAddress& address, uint16_t port);

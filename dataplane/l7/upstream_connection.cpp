@@ -16,11 +16,12 @@ Exchange& exchange_of(const CodecStream& stream) {
 }  // namespace
 
 UpstreamConnection::UpstreamConnection(WorkerContext& worker, int fd, UpstreamPool& pool,
-                                       const ClusterSettings& settings)
+                                       std::shared_ptr<const ClusterSettings> settings)
     : Connection(worker, fd),
       pool_(&pool),
-      codec_(Http2Session::Role::kClient, settings.http2, output(), worker.headers),
-      connect_timeout_(settings.connect_timeout) {
+      settings_(std::move(settings)),
+      codec_(Http2Session::Role::kClient, settings_->http2, output(), worker.headers),
+      connect_timeout_(settings_->connect_timeout) {
   codec_.start();
 }
 

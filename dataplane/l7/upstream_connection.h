@@ -1,6 +1,7 @@
 // A connection to an endpoint, and the streams that requests have on it.
 #pragma once
 
+#include <memory>
 #include <span>
 
 #include "dataplane/l7/connection.h"
@@ -14,7 +15,8 @@ class UpstreamPool;
 
 class UpstreamConnection final : public Connection {
  public:
-  UpstreamConnection(WorkerContext& worker, int fd, UpstreamPool& pool, const ClusterSettings& settings);
+  UpstreamConnection(WorkerContext& worker, int fd, UpstreamPool& pool,
+                     std::shared_ptr<const ClusterSettings> settings);
 
   /// Waits for the connection to be made. False if the socket cannot be watched.
   bool open();
@@ -38,6 +40,7 @@ class UpstreamConnection final : public Connection {
   void close_if_spent();
 
   UpstreamPool* pool_;
+  std::shared_ptr<const ClusterSettings> settings_;
   Http2Session codec_;
   Timer connect_timer_;
   std::chrono::milliseconds connect_timeout_;

@@ -85,7 +85,7 @@ bool UpstreamPool::connect() {
     last_error_ = fd.error().message;
     return false;
   }
-  auto connection = std::make_unique<UpstreamConnection>(worker_, *fd, *this, cluster_.settings());
+  auto connection = std::make_unique<UpstreamConnection>(worker_, *fd, *this, cluster_.shared_settings());
   if (!connection->open()) return false;
   connections_.push_back(connection.release());
   ++connecting_;

@@ -1,12 +1,12 @@
 #include "dataplane/l7/worker.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "dataplane/l7/transport.h"
 
@@ -20,59 +20,122 @@ constexpr int kAcceptsPerTurn = 64;
 
 class Worker::Listener final : public IoHandler {
  public:
-  Listener(Worker& worker, const ListenerSettings& settings, int fd)
-      : worker_(worker), settings_(settings), fd_(fd) {}
+  Listener(Worker& worker, std::string name, int fd) : worker_(worker), name_(std::move(name)), fd_(fd) {}
   ~Listener() override {
     worker_.loop_->remove(fd_, *this);
     close(fd_);
   }
   Result<void> open() { return worker_.loop_->add(fd_, EPOLLIN, *this); }
+  const std::string& name() const { return name_; }
+  /// Its place in the configuration.
+  void move_to(size_t place) { place_ = place; }
 
   void on_ready(uint32_t /*events*/) override {
     for (int taken = 0; taken < kAcceptsPerTurn; ++taken) {
-      const int fd = accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      IpAddress address;
+      const int fd = accept_from(fd_, address);
       if (fd < 0) return;
-      worker_.adopt(fd, settings_);
+      worker_.adopt(fd, address, place_);
     }
   }
 
  private:
   Worker& worker_;
-  const ListenerSettings& settings_;
+  std::string name_;
   int fd_;
+  size_t place_ = 0;
 };
 
 Worker::Worker(std::unique_ptr<EventLoop> loop, uint32_t index, uint64_t seed)
     : loop_(std::move(loop)), context_(*loop_, index, seed) {}
 
-Result<std::unique_ptr<Worker>> Worker::make(const ProxySnapshot& snapshot, uint32_t index, uint64_t seed,
+Result<std::unique_ptr<Worker>> Worker::make(const ProxySnapshot& snapshot, std::vector<int> sockets,
+                                             uint32_t index, uint64_t seed,
                                              std::function<void(const std::string&)> on_streak) {
   auto loop = EventLoop::make();
   if (!loop) return tl::unexpected(loop.error());
   std::unique_ptr<Worker> worker(new Worker(*std::move(loop), index, seed));
   worker->context_.on_streak = std::move(on_streak);
-  if (auto configured = worker->configure(snapshot); !configured) return tl::unexpected(configured.error());
+  worker->configure(snapshot);
+  if (auto listening = worker->listen(sockets); !listening) return tl::unexpected(listening.error());
   return worker;
 }
 
-Result<void> Worker::configure(const ProxySnapshot& snapshot) {
-  const auto& settings = snapshot.settings;
-  configs_.push_back(std::make_unique<ConfigInUse>(settings));
-  context_.config = configs_.back().get();
-  for (const ClusterSettings& cluster : settings->clusters) {
+void Worker::configure(const ProxySnapshot& snapshot) {
+  auto config = std::make_unique<ConfigInUse>();
+  config->settings = snapshot.settings;
+  config->limiters = snapshot.limiters;
+  std::unordered_map<std::string, std::shared_ptr<ClusterRuntime>> clusters;
+  for (const ClusterSettings& settings : snapshot.settings->clusters) {
     // The settings of all clusters live in one object, which each of them keeps alive.
-    const std::shared_ptr<const ClusterSettings> own(settings, &cluster);
-    const ProxySnapshot::Cluster& shared = snapshot.clusters.at(cluster.name);
-    clusters_[cluster.name] =
-        std::make_unique<ClusterRuntime>(context_, own, shared.breakers, shared.endpoints);
+    const std::shared_ptr<const ClusterSettings> own(snapshot.settings, &settings);
+    const ProxySnapshot::Cluster& shared = snapshot.clusters.at(settings.name);
+    auto& cluster = clusters_[settings.name];
+    if (cluster) {
+      cluster->configure(own);
+      cluster->use(shared.endpoints);
+    } else {
+      cluster = std::make_shared<ClusterRuntime>(context_, own, shared.breakers, shared.endpoints);
+    }
+    config->clusters.push_back(cluster);
+    clusters[settings.name] = cluster;
   }
-  for (const ListenerSettings& listener : settings->listeners) {
-    const auto fd = listen_on(listener.address, listener.port);
-    if (!fd) return tl::unexpected(fd.error());
-    listeners_.push_back(std::make_unique<Listener>(*this, listener, *fd));
-    if (auto opened = listeners_.back()->open(); !opened) return opened;
+  // Clusters that have gone live on in the configurations of requests that run there.
+  clusters_.swap(clusters);
+  for (size_t i = 0; i < snapshot.routes.size(); ++i) {
+    config->listeners.push_back({&snapshot.settings->listeners[i], snapshot.routes[i]});
   }
-  return {};
+  configs_.push_back(std::move(config));
+  context_.config = configs_.back().get();
+}
+
+Result<void> Worker::listen(const std::vector<int>& sockets) {
+  std::vector<std::unique_ptr<Listener>> listeners;
+  Result<void> all;
+  for (size_t i = 0; i < sockets.size(); ++i) {
+    const std::string& name = context_.config->listeners[i].settings->name;
+    if (sockets[i] >= 0) {
+      listeners.push_back(std::make_unique<Listener>(*this, name, sockets[i]));
+      if (auto opened = listeners.back()->open(); !opened) all = opened;
+    } else {
+      const auto same = std::find_if(listeners_.begin(), listeners_.end(), [&](const auto& listener) {
+        return listener && listener->name() == name;
+      });
+      listeners.push_back(std::move(*same));
+    }
+    listeners.back()->move_to(i);
+  }
+  listeners_.swap(listeners);
+  return all;
+}
+
+// Clients stay with their listener, by its name; those whose listener has gone are asked to go.
+void Worker::move_clients() {
+  std::vector<ClientConnection*> homeless;
+  clients_.for_each([&](ClientConnection& client) {
+    const auto& listeners = context_.config->listeners;
+    const auto same =
+        std::find_if(listeners.begin(), listeners.end(), [&](const ConfigInUse::Listener& listener) {
+          return listener.settings->name == client.listener_name();
+        });
+    if (same == listeners.end()) {
+      homeless.push_back(&client);
+    } else {
+      client.move_to(static_cast<size_t>(same - listeners.begin()));
+    }
+  });
+  for (ClientConnection* client : homeless) {
+    client->move_to(0);
+    client->drain();
+  }
+}
+
+void Worker::apply(ProxySnapshot snapshot, std::vector<int> sockets) {
+  loop_->post([this, snapshot = std::move(snapshot), sockets = std::move(sockets)] {
+    configure(snapshot);
+    if (auto listening = listen(sockets); !listening) context_.last_error = listening.error().message;
+    move_clients();
+  });
 }
 
 void Worker::use_endpoints(const std::string& cluster, EndpointSet::Pointer endpoints) {
@@ -87,14 +150,13 @@ Worker::~Worker() {
   listeners_.clear();
   while (!clients_.empty()) clients_.front().shut("the proxy stops");
   clusters_.clear();
+  configs_.clear();
   context_.retired.clear();
   context_.closed.clear();
 }
 
-void Worker::adopt(int fd, const ListenerSettings& listener) {
-  const int one = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-  auto client = std::make_unique<ClientConnection>(context_, fd, listener, *clusters_.at(listener.cluster));
+void Worker::adopt(int fd, const IpAddress& address, size_t listener) {
+  auto client = std::make_unique<ClientConnection>(context_, fd, address, listener);
   if (!client->open()) return;
   clients_.push_back(*client.release());
 }
@@ -124,6 +186,11 @@ void Worker::end_wake_up() {
   if (!context_.retired.empty()) {
     std::erase_if(context_.retired, [](const auto& pool) { return pool->unused(); });
     context_.closed.clear();
+  }
+  if (configs_.size() > 1) {
+    std::erase_if(configs_, [this](const auto& config) {
+      return config.get() != context_.config && config->exchanges == 0;
+    });
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -12,26 +13,17 @@
 #include "dataplane/l7/client_connection.h"
 #include "dataplane/l7/cluster_runtime.h"
 #include "dataplane/l7/event_loop.h"
-#include "dataplane/l7/settings.h"
+#include "dataplane/l7/snapshot.h"
 #include "dataplane/l7/worker_context.h"
 
 namespace sluice::l7 {
 
-/// A configuration with what all workers share of it.
-struct ProxySnapshot {
-  struct Cluster {
-    EndpointSet::Pointer endpoints;
-    std::shared_ptr<CircuitBreakers> breakers;
-  };
-  std::shared_ptr<const ProxySettings> settings;
-  std::unordered_map<std::string, Cluster> clusters;  ///< by name, one for each of settings->clusters
-};
-
 class Worker {
  public:
-  /// Opens a listening socket of its own for each listener. `on_streak` is called on the worker's thread.
-  /// Errors: an address that cannot be listened on, no descriptors.
-  static Result<std::unique_ptr<Worker>> make(const ProxySnapshot& snapshot, uint32_t index, uint64_t seed,
+  /// `sockets`: one listening socket for each listener of the snapshot, which the worker then owns.
+  /// `on_streak` is called on the worker's thread. Errors: no descriptors.
+  static Result<std::unique_ptr<Worker>> make(const ProxySnapshot& snapshot, std::vector<int> sockets,
+                                              uint32_t index, uint64_t seed,
                                               std::function<void(const std::string&)> on_streak);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -42,6 +34,9 @@ class Worker {
   /// Ends the thread; connections are closed.
   void stop();
 
+  /// Goes on under another configuration. `sockets`: for each of its listeners a listening socket, or -1 to
+  /// go on with the one that listener has. Requests under way end under the old one. From any thread.
+  void apply(ProxySnapshot snapshot, std::vector<int> sockets);
   /// Picks from `endpoints` for requests to come. From any thread.
   void use_endpoints(const std::string& cluster, EndpointSet::Pointer endpoints);
   EventLoop& loop() { return *loop_; }
@@ -49,15 +44,18 @@ class Worker {
  private:
   class Listener;
   Worker(std::unique_ptr<EventLoop> loop, uint32_t index, uint64_t seed);
-  Result<void> configure(const ProxySnapshot& snapshot);
+  void configure(const ProxySnapshot& snapshot);
+  Result<void> listen(const std::vector<int>& sockets);
+  void move_clients();
   void run();
   void end_wake_up();
-  void adopt(int fd, const ListenerSettings& listener);
+  void adopt(int fd, const IpAddress& address, size_t listener);
 
   std::unique_ptr<EventLoop> loop_;
   WorkerContext context_;
-  std::vector<std::unique_ptr<ConfigInUse>> configs_;
-  std::unordered_map<std::string, std::unique_ptr<ClusterRuntime>> clusters_;
+  std::vector<std::unique_ptr<ConfigInUse>>
+      configs_;  // the last is in force, requests run under those before
+  std::unordered_map<std::string, std::shared_ptr<ClusterRuntime>> clusters_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   IntrusiveList<ClientConnection, ClientsTag> clients_;
   std::atomic<bool> stopping_{false};

@@ -14,15 +14,26 @@
 #include "dataplane/l7/header_list.h"
 #include "dataplane/l7/object_pool.h"
 #include "dataplane/l7/settings.h"
+#include "dataplane/l7/snapshot.h"
+#include "dataplane/l7/tls_session.h"
 #include "dataplane/l7/upstream_pool.h"
 #include "lb/l7/random.h"
 
 namespace sluice::l7 {
 
+class ClusterRuntime;
+
 /// A configuration, as long as requests of this worker run under it. A count of the worker's own: the shared
 /// pointer's would go from core to core with every request.
 struct ConfigInUse {
+  struct Listener {
+    const ListenerSettings* settings;
+    RouteTable::Pointer routes;
+  };
   std::shared_ptr<const ProxySettings> settings;
+  std::vector<Listener> listeners;                        ///< as in the settings
+  std::vector<std::shared_ptr<ClusterRuntime>> clusters;  ///< likewise; routes name them by their place
+  LimiterMap limiters;
   uint64_t exchanges = 0;
 };
 
@@ -37,6 +48,11 @@ struct WorkerContext {
   /// Keeps a pool that no pick names any more until its last request has ended.
   void retire(std::unique_ptr<UpstreamPool> pool) { retired.push_back(std::move(pool)); }
 
+  /// Of connections of clients (we are the server there) or to endpoints.
+  TlsCounters& tls_counters(TlsSession::Role role) {
+    return role == TlsSession::Role::kServer ? client_tls : upstream_tls;
+  }
+
   EventLoop& loop;
   const uint32_t index;  ///< among the workers, from 0
   ConfigInUse* config = nullptr;
@@ -46,10 +62,15 @@ struct WorkerContext {
   ObjectPool<Exchange, WorkerContext> exchanges;
   Random random;
   std::vector<uint8_t> input;
+  TlsCounters client_tls;
+  TlsCounters upstream_tls;
   IntrusiveList<Connection, UnflushedTag> unflushed;
   std::vector<std::unique_ptr<Connection>> closed;  ///< deleted at the end of the wake-up
   std::vector<std::unique_ptr<UpstreamPool>> retired;
+  std::vector<HeaderView> header_views;               ///< scratch: a request as routing sees it
+  std::string text;                                   ///< scratch: a field that is being made
   std::vector<CodecStream*> streams;                  ///< scratch: streams to be visited
+  std::string last_error;                             ///< of a change of configuration
   std::function<void(const std::string&)> on_streak;  ///< an endpoint of that cluster fails again and again
 };
 

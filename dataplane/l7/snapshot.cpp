@@ -1,0 +1,57 @@
+#include "dataplane/l7/snapshot.h"
+
+#include <fmt/format.h>
+
+namespace sluice::l7 {
+namespace {
+
+Result<ProxySnapshot::Cluster> build_cluster(const ClusterSettings& settings, const ProxySnapshot* previous,
+                                             uint32_t workers, PickTime now) {
+  const ProxySnapshot::Cluster* before = nullptr;
+  if (previous != nullptr) {
+    const auto found = previous->clusters.find(settings.name);
+    if (found != previous->clusters.end()) before = &found->second;
+  }
+  std::vector<Endpoint> endpoints = settings.endpoints;
+  for (Endpoint& endpoint : endpoints) {
+    const auto known = before == nullptr ? std::nullopt : before->endpoints->find(endpoint.id);
+    if (!known) continue;
+    const Endpoint& same = before->endpoints->endpoints()[*known];
+    endpoint.healthy = same.healthy;
+    endpoint.ejected = same.ejected;
+  }
+  auto set = EndpointSet::build(settings.pick, std::move(endpoints),
+                                before == nullptr ? nullptr : before->endpoints.get(), now, workers);
+  if (!set) return fail(fmt::format("cluster {}: {}", settings.name, set.error().message));
+  return ProxySnapshot::Cluster{*std::move(set),
+                                before == nullptr ? std::make_shared<CircuitBreakers>() : before->breakers};
+}
+
+}  // namespace
+
+Result<ProxySnapshot> build_snapshot(std::shared_ptr<const ProxySettings> settings,
+                                     const ProxySnapshot* previous, PickTime now) {
+  ProxySnapshot snapshot;
+  std::vector<std::string> names;
+  for (const ClusterSettings& cluster : settings->clusters) {
+    auto built = build_cluster(cluster, previous, settings->workers, now);
+    if (!built) return tl::unexpected(built.error());
+    snapshot.clusters[cluster.name] = *std::move(built);
+    names.push_back(cluster.name);
+  }
+  for (const ListenerSettings& listener : settings->listeners) {
+    auto table = RouteTable::build(listener.routes, names);
+    if (!table) return fail(fmt::format("listener {}: {}", listener.name, table.error().message));
+    (*table)->for_each_route([&snapshot](const MatchedRoute& route) {
+      const RoutePolicy& policy = route.route().policy;
+      if (!policy.rate_limit) return;
+      snapshot.limiters[&route] =
+          std::make_shared<RateLimiter>(*policy.rate_limit, !policy.rate_limit_key.empty());
+    });
+    snapshot.routes.push_back(*std::move(table));
+  }
+  snapshot.settings = std::move(settings);
+  return snapshot;
+}
+
+}  // namespace sluice::l7

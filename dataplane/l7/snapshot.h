@@ -1,0 +1,38 @@
+// A configuration made ready for the workers: what they share of it, and what they carry over from the one
+// before.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "dataplane/l7/settings.h"
+#include "lb/l7/circuit_breaker.h"
+#include "lb/l7/endpoint_set.h"
+#include "lb/l7/rate_limiter.h"
+#include "lb/l7/route_table.h"
+
+namespace sluice::l7 {
+
+/// The rate limits of routes that have one, shared by all workers.
+using LimiterMap = std::unordered_map<const MatchedRoute*, std::shared_ptr<RateLimiter>>;
+
+struct ProxySnapshot {
+  struct Cluster {
+    EndpointSet::Pointer endpoints;
+    std::shared_ptr<CircuitBreakers> breakers;
+  };
+  std::shared_ptr<const ProxySettings> settings;
+  std::unordered_map<std::string, Cluster> clusters;  ///< by name, one for each of settings->clusters
+  std::vector<RouteTable::Pointer> routes;            ///< of each of settings->listeners
+  LimiterMap limiters;
+};
+
+/// Builds it from settings. `previous` is the one that it replaces, or nullptr: clusters that stay keep their
+/// counters, and endpoints that stay what is known of them. Errors name the cluster, or the listener and
+/// route.
+Result<ProxySnapshot> build_snapshot(std::shared_ptr<const ProxySettings> settings,
+                                     const ProxySnapshot* previous, PickTime now);
+
+}  // namespace sluice::l7
