@@ -1,0 +1,487 @@
+// Commands in, bytes out; and what the session tells its connection between messages.
+#include "dataplane/l7/http1_session.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/unit/http1_script.h"
+
+namespace sluice::l7 {
+namespace {
+
+const std::string kGetHead = "head :method=GET :scheme=http :path=/ :authority=a END\n";
+const std::string kGetText = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const std::string kPostText = "POST / HTTP/1.1\r\nHost: a\r\n";
+const Fields kGet = {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}};
+const Fields kPost = {{":method", "POST"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}};
+const Fields kNoContent = {{":status", "204"}};
+
+Fields with(Fields fields, const Fields& more) {
+  fields.insert(fields.end(), more.begin(), more.end());
+  return fields;
+}
+
+// --- what a server writes
+
+struct Response {
+  const char* name;
+  std::string request;
+  Fields head;
+  std::string body;
+  Fields trailers;
+  std::string written;
+  bool closes;
+};
+
+TEST(Http1Session, WritesResponses) {
+  const std::string old = "GET / HTTP/1.0\r\nHost: a\r\n\r\n";
+  const std::string old_keep = "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n";
+  const Response cases[] = {
+      {"length",
+       kGetText,
+       {{":status", "200"}, {"content-length", "2"}, {"x-y", "z"}},
+       "hi",
+       {},
+       "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-y: z\r\n\r\nhi",
+       false},
+      {"no length",
+       kGetText,
+       {{":status", "200"}},
+       "hello world, good day",
+       {},
+       "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n15\r\nhello world, good day\r\n0\r\n\r\n",
+       false},
+      {"trailers",
+       kGetText,
+       {{":status", "200"}},
+       "hi",
+       {{"grpc-status", "0"}},
+       "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\ngrpc-status: 0\r\n\r\n",
+       false},
+      {"trailers behind a length are left out",
+       kGetText,
+       {{":status", "200"}, {"content-length", "2"}},
+       "hi",
+       {{"grpc-status", "0"}},
+       "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi",
+       false},
+      {"no body",
+       kGetText,
+       {{":status", "404"}},
+       "",
+       {},
+       "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+       false},
+      {"a status without a phrase",
+       kGetText,
+       {{":status", "299"}},
+       "",
+       {},
+       "HTTP/1.1 299 \r\ncontent-length: 0\r\n\r\n",
+       false},
+      {"204 has no length",
+       kGetText,
+       {{":status", "204"}, {"content-length", "0"}},
+       "",
+       {},
+       "HTTP/1.1 204 No Content\r\n\r\n",
+       false},
+      {"304 keeps the length",
+       kGetText,
+       {{":status", "304"}, {"content-length", "9"}},
+       "",
+       {},
+       "HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n",
+       false},
+      {"HEAD keeps the length, and a body is not sent",
+       "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+       {{":status", "200"}, {"content-length", "2"}},
+       "hi",
+       {},
+       "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n",
+       false},
+      {"HEAD without a length",
+       "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+       {{":status", "200"}},
+       "",
+       {},
+       "HTTP/1.1 200 OK\r\n\r\n",
+       false},
+      {"a client that asks to close",
+       "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+       kNoContent,
+       "",
+       {},
+       "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n",
+       true},
+      {"HTTP/1.0",
+       old,
+       {{":status", "200"}, {"content-length", "2"}},
+       "hi",
+       {},
+       "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi",
+       true},
+      {"HTTP/1.0 that keeps the connection",
+       old_keep,
+       {{":status", "200"}, {"content-length", "2"}},
+       "hi",
+       {},
+       "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nhi",
+       false},
+      {"HTTP/1.0 without a length",
+       old_keep,
+       {{":status", "200"}},
+       "hi",
+       {{"x", "y"}},
+       "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhi",
+       true},
+      {"fields of the connection are not sent",
+       kGetText,
+       {{":status", "204"},
+        {"connection", "x"},
+        {"keep-alive", "1"},
+        {"upgrade", "y"},
+        {"transfer-encoding", "z"}},
+       "",
+       {},
+       "HTTP/1.1 204 No Content\r\n\r\n",
+       false},
+      {"less than the length promised",
+       kGetText,
+       {{":status", "200"}, {"content-length", "3"}},
+       "hi",
+       {},
+       "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nhi",
+       true},
+      {"more than the length promised",
+       kGetText,
+       {{":status", "200"}, {"content-length", "1"}},
+       "hi",
+       {},
+       "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nh",
+       true},
+  };
+  for (const Response& test : cases) {
+    Http1Script server(Role::kServer);
+    server.feed(test.request);
+    ASSERT_TRUE(server.stream.remote_closed) << test.name;
+    server.send(test.head, test.body.empty() && test.trailers.empty());
+    if (!test.body.empty()) server.send_data(test.body, test.trailers.empty());
+    if (!test.trailers.empty()) server.send(test.trailers, true);
+    EXPECT_EQ(server.written(), test.written) << test.name;
+    EXPECT_FALSE(server.stream.attached) << test.name;
+    EXPECT_EQ(server.session.wants_close(), test.closes) << test.name;
+    EXPECT_FALSE(server.session.wants_abort()) << test.name;
+  }
+}
+
+TEST(Http1Session, WritesInformationalResponsesButNotToHttp10) {
+  for (const bool old : {false, true}) {
+    Http1Script server(Role::kServer);
+    server.feed(old ? "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" : kGetText);
+    server.send({{":status", "103"}, {"link", "x"}}, false);
+    server.send(kNoContent, true);
+    EXPECT_EQ(server.written(),
+              old ? "HTTP/1.1 204 No Content\r\nconnection: keep-alive\r\n\r\n"
+                  : "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n");
+  }
+}
+
+TEST(Http1Session, HeadLargerThanAChunkIsWrittenWhole) {
+  const std::string value(20000, 'v');
+  Http1Script server(Role::kServer);
+  server.feed(kGetText);
+  server.send({{":status", "204"}, {"x", value}}, true);
+  EXPECT_EQ(server.written(), "HTTP/1.1 204 No Content\r\nx: " + value + "\r\n\r\n");
+}
+
+// --- what a client writes
+
+struct Request {
+  const char* name;
+  Fields head;
+  std::string body;
+  Fields trailers;
+  std::string written;
+};
+
+TEST(Http1Session, WritesRequests) {
+  const Request cases[] = {
+      {"GET", with(kGet, {{"accept", "*/*"}}), "", {}, "GET / HTTP/1.1\r\nhost: a\r\naccept: */*\r\n\r\n"},
+      {"host instead of an authority",
+       {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {"x", "y"}, {"host", "b"}},
+       "",
+       {},
+       "GET / HTTP/1.1\r\nhost: b\r\nx: y\r\n\r\n"},
+      {"host beside an authority", with(kGet, {{"host", "a"}}), "", {}, "GET / HTTP/1.1\r\nhost: a\r\n\r\n"},
+      {"POST without a body", kPost, "", {}, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"},
+      {"POST whose length is zero",
+       with(kPost, {{"content-length", "0"}}),
+       "",
+       {},
+       "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"},
+      {"length",
+       with(kPost, {{"content-length", "2"}}),
+       "hi",
+       {},
+       "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi"},
+      {"no length",
+       kPost,
+       "hi",
+       {},
+       "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"},
+      {"trailers",
+       kPost,
+       "hi",
+       {{"x", "y"}},
+       "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx: y\r\n\r\n"},
+      {"cookie crumbs",
+       with(kGet, {{"cookie", "a=1"}, {"x", "y"}, {"cookie", "b=2"}}),
+       "",
+       {},
+       "GET / HTTP/1.1\r\nhost: a\r\ncookie: a=1; b=2\r\nx: y\r\n\r\n"},
+      {"te",
+       with(kGet, {{"te", "trailers"}}),
+       "",
+       {},
+       "GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: te\r\n\r\n"},
+      {"asterisk",
+       {{":method", "OPTIONS"}, {":scheme", "http"}, {":path", "*"}, {":authority", "a"}},
+       "",
+       {},
+       "OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n"},
+  };
+  for (const Request& test : cases) {
+    Http1Script client(Role::kClient);
+    ASSERT_TRUE(client.session.can_open());
+    client.open(test.head, test.body.empty() && test.trailers.empty());
+    EXPECT_FALSE(client.session.can_open()) << test.name;
+    if (!test.body.empty()) client.send_data(test.body, test.trailers.empty());
+    if (!test.trailers.empty()) client.send(test.trailers, true);
+    EXPECT_EQ(client.written(), test.written) << test.name;
+    EXPECT_TRUE(client.stream.local_closed) << test.name;
+    client.feed("HTTP/1.1 204 x\r\n\r\n");
+    EXPECT_TRUE(client.session.can_open()) << test.name;
+  }
+}
+
+// --- one message after the other
+
+TEST(Http1Session, RequestsSentAheadWaitForTheResponseBefore) {
+  Http1Script server(Role::kServer);
+  server.feed(kGetText + kGetText + kGetText);
+  EXPECT_EQ(server.take_events(), kGetHead);
+  EXPECT_EQ(server.left, kGetText + kGetText);
+  EXPECT_FALSE(server.session.wants_input());
+  server.turn();
+  EXPECT_EQ(server.take_events(), "");
+
+  server.send(kNoContent, true);
+  EXPECT_TRUE(server.session.wants_input());
+  server.turn();
+  EXPECT_EQ(server.take_events(), kGetHead);
+  EXPECT_EQ(server.left, kGetText);
+  EXPECT_EQ(server.stream.id, 2u);
+  server.send(kNoContent, true);
+  server.turn();
+  EXPECT_EQ(server.take_events(), kGetHead);
+  EXPECT_EQ(server.left, "");
+  EXPECT_TRUE(server.session.wants_input());
+}
+
+TEST(Http1Session, AnswerBeforeTheBodyIsRead) {
+  // The exchange has answered and wants no more of the body: it is read and dropped.
+  Http1Script server(Role::kServer);
+  server.feed(kPostText + "Content-Length: 10\r\n\r\n123");
+  server.send({{":status", "413"}}, true);
+  EXPECT_TRUE(server.stream.attached);
+  server.session.reset(server.stream, Http2Error::kNoError);
+  EXPECT_FALSE(server.stream.attached);
+  EXPECT_FALSE(server.session.wants_close());
+  server.take_events();
+  server.feed("4567890" + kGetText, 1);
+  EXPECT_EQ(server.take_events(), kGetHead);
+
+  // The same in chunks.
+  Http1Script chunked(Role::kServer);
+  chunked.feed(kPostText + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+  chunked.send({{":status", "413"}}, true);
+  chunked.session.reset(chunked.stream, Http2Error::kNoError);
+  chunked.take_events();
+  chunked.feed("2\r\nde\r\n0\r\nx: y\r\n\r\n" + kGetText, 1);
+  EXPECT_EQ(chunked.take_events(), kGetHead);
+
+  // Malformed ones end the connection, without another answer.
+  Http1Script malformed(Role::kServer);
+  malformed.feed(kPostText + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+  malformed.send({{":status", "413"}}, true);
+  malformed.session.reset(malformed.stream, Http2Error::kNoError);
+  malformed.take_events();
+  malformed.written();
+  malformed.feed("x" + kGetText, 1);
+  EXPECT_EQ(malformed.take_events(), "");
+  EXPECT_EQ(malformed.written(), "");
+  EXPECT_TRUE(malformed.session.wants_close());
+}
+
+TEST(Http1Session, LongBodyThatNobodyWantsEndsTheConnection) {
+  Http1Settings settings;
+  settings.stream_window = 100;
+  Http1Script known(Role::kServer, settings);
+  known.feed(kPostText + "Content-Length: 102\r\n\r\n1");
+  known.send({{":status", "413"}}, true);
+  known.session.reset(known.stream, Http2Error::kNoError);
+  EXPECT_TRUE(known.session.wants_close());
+
+  Http1Script unknown(Role::kServer, settings);
+  unknown.feed(kPostText + "Transfer-Encoding: chunked\r\n\r\n");
+  unknown.send({{":status", "413"}}, true);
+  unknown.session.reset(unknown.stream, Http2Error::kNoError);
+  unknown.feed("64\r\n" + std::string(100, 'x') + "\r\n");
+  EXPECT_FALSE(unknown.session.wants_close());
+  unknown.feed("1\r\nx\r\n");
+  EXPECT_TRUE(unknown.session.wants_close());
+}
+
+TEST(Http1Session, ClientThatWaitsInVainFor100IsNotKept) {
+  const std::string request = kPostText + "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+  Http1Script refused(Role::kServer);
+  refused.feed(request);
+  refused.send({{":status", "417"}}, true);
+  EXPECT_EQ(refused.written(),
+            "HTTP/1.1 417 Expectation Failed\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+  refused.session.reset(refused.stream, Http2Error::kNoError);
+  EXPECT_TRUE(refused.session.wants_close());
+
+  Http1Script told(Role::kServer);
+  told.feed(request);
+  told.send({{":status", "100"}}, false);
+  EXPECT_EQ(told.written(), "HTTP/1.1 100 Continue\r\n\r\n");
+  told.feed("body");
+  told.send(kNoContent, true);
+  EXPECT_EQ(told.written(), "HTTP/1.1 204 No Content\r\n\r\n");
+  EXPECT_FALSE(told.session.wants_close());
+
+  Http1Script impatient(Role::kServer);
+  impatient.feed(request + "body");
+  impatient.send(kNoContent, true);
+  EXPECT_EQ(impatient.written(), "HTTP/1.1 204 No Content\r\n\r\n");
+}
+
+TEST(Http1Session, ResetEndsTheConnection) {
+  Http1Script server(Role::kServer);
+  server.feed(kGetText);
+  server.session.reset(server.stream, Http2Error::kInternalError);
+  EXPECT_FALSE(server.stream.attached);
+  EXPECT_TRUE(server.session.wants_close());
+  EXPECT_FALSE(server.session.wants_abort());
+  EXPECT_EQ(server.written(), "");
+
+  // A response in chunks shows that it is not whole; one that ends with the connection does not.
+  for (const bool old : {false, true}) {
+    Http1Script broken(Role::kServer);
+    broken.feed(old ? "GET / HTTP/1.0\r\n\r\n" : kGetText);
+    broken.send({{":status", "200"}}, false);
+    broken.send_data("half", false);
+    broken.session.reset(broken.stream, Http2Error::kInternalError);
+    EXPECT_TRUE(broken.session.wants_close());
+    EXPECT_EQ(broken.session.wants_abort(), old);
+  }
+
+  Http1Script client(Role::kClient);
+  client.open(kGet);
+  client.session.reset(client.stream, Http2Error::kCancel);
+  EXPECT_FALSE(client.session.can_open());
+  EXPECT_TRUE(client.session.wants_close());
+}
+
+TEST(Http1Session, GoAwayIsConnectionClose) {
+  Http1Script announced(Role::kServer);
+  announced.session.announce_goaway();
+  EXPECT_FALSE(announced.session.wants_close());
+  announced.feed(kGetText);
+  announced.send(kNoContent, true);
+  EXPECT_EQ(announced.written(), "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n");
+  EXPECT_TRUE(announced.session.wants_close());
+
+  Http1Script busy(Role::kServer);
+  busy.feed(kGetText + kGetText);
+  busy.session.goaway(Http2Error::kNoError);
+  EXPECT_TRUE(busy.session.goaway_sent());
+  EXPECT_FALSE(busy.session.wants_close());
+  busy.send(kNoContent, true);
+  EXPECT_EQ(busy.written(), "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n");
+  EXPECT_TRUE(busy.session.wants_close());
+  busy.take_events();
+  busy.turn();
+  EXPECT_EQ(busy.take_events(), "");
+
+  Http1Script idle(Role::kServer);
+  idle.session.goaway(Http2Error::kNoError);
+  EXPECT_TRUE(idle.session.wants_close());
+}
+
+TEST(Http1Session, MalformedRequestMayBeAnsweredAsAStream) {
+  Http1Script server(Role::kServer);
+  server.refuses = false;
+  server.feed("GET / HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(server.take_events(), "malformed 400 host is missing END\n");
+  EXPECT_TRUE(server.stream.remote_closed);
+  server.send({{":status", "400"}, {"content-length", "2"}}, false);
+  server.send_data("no", true);
+  EXPECT_EQ(server.written(), "HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno");
+  EXPECT_TRUE(server.session.wants_close());
+}
+
+// --- memory
+
+TEST(Http1Session, OutputLimitBoundsWhatIsTaken) {
+  Http1Settings settings;
+  settings.output_limit = 1000;
+  Http1Script server(Role::kServer, settings);
+  server.feed(kGetText);
+  EXPECT_FALSE(server.session.can_send(server.stream));
+  server.send({{":status", "200"}, {"content-length", "5000"}}, false);
+  const size_t head = server.written().size();
+  EXPECT_GT(head, 0u);
+  EXPECT_TRUE(server.session.can_send(server.stream));
+  EXPECT_EQ(server.send_data(std::string(5000, 'x'), true), 1000u);
+  EXPECT_TRUE(server.stream.blocked);
+  EXPECT_FALSE(server.stream.local_closed);
+  EXPECT_FALSE(server.session.can_send(server.stream));
+  EXPECT_EQ(server.send_data("x", false), 0u);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(server.written(), std::string(1000, 'x'));
+    EXPECT_EQ(server.send_data(std::string(1000, 'x'), i == 3), 1000u);
+    EXPECT_FALSE(server.stream.blocked);
+  }
+  EXPECT_FALSE(server.stream.attached);
+}
+
+TEST(Http1Session, InputStopsWhileMoreThanTheWindowWaits) {
+  Http1Settings settings;
+  settings.stream_window = 100;
+  Http1Script server(Role::kServer, settings);
+  server.feed(kPostText + "Content-Length: 1000\r\n\r\n" + std::string(100, 'x'));
+  EXPECT_TRUE(server.session.wants_input());
+  server.feed("x");
+  EXPECT_FALSE(server.session.wants_input());
+  server.session.consumed(server.stream, 1);
+  EXPECT_TRUE(server.session.wants_input());
+  server.feed(std::string(300, 'x'));
+  server.session.consumed(server.stream, 299);
+  EXPECT_FALSE(server.session.wants_input());
+  server.session.consumed(server.stream, 1);
+  EXPECT_TRUE(server.session.wants_input());
+}
+
+TEST(Http1Session, HoldsNoMemory) {
+  static_assert(sizeof(Http1Session) <= 256);
+  Http1Script server(Role::kServer);
+  server.feed(kPostText + "Content-Length: 1000\r\n\r\n" + std::string(100, 'x'));
+  EXPECT_EQ(server.session.capacity(), 0u);
+}
+
+}  // namespace
+}  // namespace sluice::l7
