@@ -13,6 +13,8 @@ namespace {
 
 // One connection with a full socket does not keep the others waiting for longer than this many reads.
 constexpr int kReadsPerTurn = 4;
+// How long a peer may take to notice that it has been told everything.
+constexpr std::chrono::milliseconds kLinger{1000};
 // A frame head that came in two pieces is common and small; memory for more is given back.
 constexpr size_t kKeptUnread = 512;
 
@@ -41,7 +43,7 @@ void Connection::on_ready(uint32_t events) {
   if (connecting_) {
     connecting_ = false;
     const int error = transport_.connect_result();
-    if (error == 0) set_interest(EPOLLIN);
+    if (error == 0) update_interest();
     on_connected(error);
     if (closed_ || !handshaking_) return;
   }
@@ -51,7 +53,13 @@ void Connection::on_ready(uint32_t events) {
   }
   if ((events & EPOLLOUT) != 0) flush();
   if (closed_) return;
-  if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0 || transport_.read_wants_room()) read();
+  if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) == 0 && !transport_.read_wants_room()) return;
+  // Nothing is read that nobody wants, but a connection that has failed must not wake us for ever.
+  if ((!reading_ || input_ended_) && (events & (EPOLLERR | EPOLLHUP)) != 0) {
+    close("connection lost");
+    return;
+  }
+  read();
 }
 
 void Connection::handshake() {
@@ -66,7 +74,7 @@ void Connection::handshake() {
     return;
   }
   handshaking_ = false;
-  set_interest(EPOLLIN);
+  update_interest();
   TlsCounters& counters = worker_.tls_counters(tls.role());
   counters.handshakes.add(1);
   if (tls.resumed()) counters.resumed.add(1);
@@ -90,34 +98,54 @@ void Connection::close_failed() {
   close(tls_failure_words(tls->failure()));
 }
 
+void Connection::update_interest() {
+  const bool in = reading_ && !input_ended_;
+  const bool out = write_blocked_ || transport_.read_wants_room();
+  set_interest((in ? static_cast<uint32_t>(EPOLLIN) : 0u) | (out ? static_cast<uint32_t>(EPOLLOUT) : 0u));
+}
+
 void Connection::read() {
   std::vector<uint8_t>& input = worker_.input;
-  for (int turn = 0; !closed_ && (turn < kReadsPerTurn || transport_.input_over()); ++turn) {
+  for (int turn = 0;
+       !closed_ && reading_ && !input_ended_ && (turn < kReadsPerTurn || transport_.input_over()); ++turn) {
     // Behind a frame's beginning there is always room for the rest of it.
     const size_t before = unread_.size();
     if (before != 0) std::memcpy(input.data(), unread_.data(), before);
     size_t bytes = 0;
     const IoStatus status = transport_.read({input.data() + before, WorkerContext::kReadBytes}, bytes);
     if (status == IoStatus::kBlocked) {
-      if (transport_.read_wants_room()) set_interest(EPOLLIN | EPOLLOUT);
+      update_interest();
       return;
     }
     if (status == IoStatus::kClosed) {
-      close("closed by the peer");
+      input_ended_ = true;
+      if (closing_ || !on_end_of_input()) close("closed by the peer");
+      if (!closed_) update_interest();
       return;
     }
     if (status != IoStatus::kDone) {
       close_failed();
       return;
     }
-    std::span<const uint8_t> left(input.data(), before + bytes);
-    if (closing_) left = {};
-    if (!left.empty()) on_input(left);
-    if (closed_) return;
-    unread_.assign(left.begin(), left.end());
-    if (left.empty() && unread_.capacity() > kKeptUnread) std::vector<uint8_t>().swap(unread_);
+    offer({input.data(), before + bytes});
     if (bytes < WorkerContext::kReadBytes && !transport_.input_over()) return;
   }
+}
+
+void Connection::offer(std::span<const uint8_t> input) {
+  if (closing_) input = {};
+  if (!input.empty()) on_input(input);
+  if (closed_) return;
+  unread_.assign(input.begin(), input.end());
+  if (input.empty() && unread_.capacity() > kKeptUnread) std::vector<uint8_t>().swap(unread_);
+}
+
+void Connection::read_on(bool wanted) {
+  if (reading_ == wanted || closed_) return;
+  reading_ = wanted;
+  unread_due_ = wanted && !unread_.empty();
+  if (unread_due_ && !linked()) worker_.unflushed.push_back(*this);
+  if (!connecting_ && !handshaking_) update_interest();
 }
 
 void Connection::wake_output() {
@@ -127,38 +155,81 @@ void Connection::wake_output() {
 void Connection::flush() {
   unlink();
   if (closed_ || connecting_ || handshaking_) return;
+  if (unread_due_) {
+    unread_due_ = false;
+    // on_input() may leave bytes, which are put where these are.
+    std::vector<uint8_t> unread;
+    unread.swap(unread_);
+    offer(unread);
+    if (closed_) return;
+    unlink();
+  }
   const IoStatus status = transport_.flush(output_);
   if (status == IoStatus::kFailed) {
     close_failed();
     return;
   }
-  const bool blocked = status == IoStatus::kBlocked;
-  set_interest(blocked || transport_.read_wants_room() ? EPOLLIN | EPOLLOUT : EPOLLIN);
-  if (blocked) {
-    was_full_ = true;
-    return;
-  }
-  if (closing_) {
-    if (transport_.end_output() == IoStatus::kBlocked) {
-      set_interest(EPOLLIN | EPOLLOUT);
+  write_blocked_ = status == IoStatus::kBlocked;
+  if (!write_blocked_) finish_output();
+  if (!closed_) update_interest();
+}
+
+// All is sent.
+void Connection::finish_output() {
+  if (closing_ || ending_output_) {
+    if (!output_ended_) {
+      const IoStatus ended = transport_.end_output();
+      write_blocked_ = ended == IoStatus::kBlocked;
+      if (write_blocked_) return;
+      output_ended_ = true;
+    }
+    if (!closing_) return;
+    if (input_ended_) {
+      close("closed");
       return;
     }
-    close("closed");
+    reading_ = true;
+    if (linger_timer_.running()) return;
+    worker_.loop.timers().start(
+        linger_timer_, worker_.loop.now(), kLinger,
+        [](void* self) { static_cast<Connection*>(self)->close("closed"); }, this);
     return;
   }
   on_drained();
-  was_full_ = false;
+}
+
+void Connection::end_output_after_flush() {
+  if (ending_output_) return;
+  ending_output_ = true;
+  if (output_.empty() && !connecting_ && !handshaking_) {
+    finish_output();
+  } else {
+    wake_output();
+  }
 }
 
 void Connection::close_after_flush() {
+  if (closing_ || closed_) return;
   closing_ = true;
-  wake_output();
-  if (output_.empty()) close("closed");
+  if (connecting_ || handshaking_) {
+    close("closed");
+  } else if (output_.empty()) {
+    finish_output();
+    if (!closed_) update_interest();
+  } else {
+    wake_output();
+  }
+}
+
+void Connection::abort(const char* why) {
+  transport_.abort();
+  close(why);
 }
 
 void Connection::close(const char* why) {
   if (closed_) return;
   closed_ = true;
+  linger_timer_.stop();
   unlink();
   worker_.loop.remove(transport_.fd(), *this);
   output_.clear();

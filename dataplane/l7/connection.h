@@ -11,6 +11,7 @@
 #include "dataplane/l7/byte_queue.h"
 #include "dataplane/l7/event_loop.h"
 #include "dataplane/l7/intrusive_list.h"
+#include "dataplane/l7/timer_wheel.h"
 #include "dataplane/l7/transport.h"
 
 namespace sluice::l7 {
@@ -50,10 +51,20 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   /// TLS is agreed on; input comes from now on. `protocol` is the one chosen by ALPN, "" if the peer spoke of
   /// none. Not called on a plain connection.
   virtual void on_handshake_done(std::string_view /*protocol*/) {}
+  /// The peer has ended its side. True: the connection goes on for what is still to be sent; it reads no
+  /// more.
+  virtual bool on_end_of_input() { return false; }
 
   /// Watches the socket. `connecting`: on_connected() comes first.
   bool watch(bool connecting);
-  /// Closes when all output is sent.
+  /// Whether to read. When it is to be read again, what was left over is offered at the end of the wake-up.
+  void read_on(bool wanted);
+  /// Tells the peer, when all output is sent, that nothing more comes, and reads on.
+  void end_output_after_flush();
+  /// Closes so that the peer sees a failure.
+  void abort(const char* why);
+  /// Closes when all output is sent. What the peer sends until it has seen that is dropped: a close with
+  /// unread bytes would take the last ones sent away from it.
   void close_after_flush();
   /// Closes now.
   void close(const char* why);
@@ -67,6 +78,9 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   void handshake();
   void close_failed();
   void set_interest(uint32_t events);
+  void update_interest();
+  void offer(std::span<const uint8_t> input);
+  void finish_output();
 
   Transport transport_;
   ByteQueue output_;
@@ -76,7 +90,13 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   bool handshaking_;
   bool closing_ = false;
   bool closed_ = false;
-  bool was_full_ = false;
+  bool write_blocked_ = false;
+  bool reading_ = true;
+  bool input_ended_ = false;
+  bool ending_output_ = false;
+  bool output_ended_ = false;
+  bool unread_due_ = false;  // reading was taken up again
+  Timer linger_timer_;
 };
 
 }  // namespace sluice::l7

@@ -80,6 +80,11 @@ IoStatus Transport::end_output() {
   return status;
 }
 
+void Transport::abort() {
+  const linger none{1, 0};
+  setsockopt(fd_, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
 int Transport::connect_result() const {
   int error = 0;
   socklen_t size = sizeof(error);

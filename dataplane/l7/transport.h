@@ -37,6 +37,8 @@ class Transport {
   /// Tells the peer that nothing more comes. kDone, kBlocked (to be called again when the socket is writable)
   /// or kFailed.
   IoStatus end_output();
+  /// Has close() send a reset: the peer must not take what it got for whole.
+  void abort();
   /// What a non-blocking connect() has come to: 0 or an errno.
   int connect_result() const;
 
