@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "control/config_reader.h"
 #include "control/service_edit.h"
@@ -32,15 +33,14 @@ std::optional<uint64_t> parse_hexadecimal(std::string_view text) {
 
 /// Over the header too: a generation that jumps back would let an old If-Match pass.
 uint64_t checksum(const ServiceState& state) {
-  YamlNode all = state.services;
-  yaml_set(all, "generation", yaml_scalar(std::to_string(state.generation)));
-  yaml_set(all, "config", yaml_scalar(hexadecimal(state.config_fingerprint)));
-  return fingerprint(all);
+  return fingerprint_with(state.services,
+                          {{yaml_scalar("generation"), yaml_scalar(std::to_string(state.generation))},
+                           {yaml_scalar("config"), yaml_scalar(hexadecimal(state.config_fingerprint))}});
 }
 
 }  // namespace
 
-std::string render_state(const ServiceState& state) {
+std::string render_state(ServiceState state) {
   YamlNode header = yaml_map();
   yaml_set(header, "format", yaml_scalar(std::string(kFormat)));
   yaml_set(header, "generation", yaml_scalar(std::to_string(state.generation)));
@@ -48,7 +48,7 @@ std::string render_state(const ServiceState& state) {
   yaml_set(header, "checksum", yaml_scalar(hexadecimal(checksum(state))));
   YamlNode document = yaml_map();
   yaml_set(document, "state", std::move(header));
-  for (const YamlEntry& entry : state.services.entries) yaml_set(document, entry.key.text, entry.value);
+  for (YamlEntry& entry : state.services.entries) yaml_set(document, entry.key.text, std::move(entry.value));
   return "# Written by sluiced after each change by API or CLI. Do not edit: use sluicectl, or the "
          "configuration\n"
          "# file, whose services win over these as soon as they are edited.\n" +

@@ -17,7 +17,7 @@ struct ServiceState {
   YamlNode services;
 };
 
-std::string render_state(const ServiceState& state);
+std::string render_state(ServiceState state);
 
 /// The reverse. Errors: everything that render_state() did not write, down to a single changed letter.
 Result<ServiceState> parse_state(std::string_view text);

@@ -60,6 +60,8 @@ Result<void> ServiceStore::load(bool locked) {
   if (!services) return fail(services.error().message);
   services_ = *std::move(services);
   file_fingerprint_ = fingerprint(services_);
+  // The services are kept once: thousands of them take long to copy.
+  file_ = with_services(std::move(file_), yaml_map());
   state_path_ = config_.node.state_dir + "/services.yaml";
 
   if (locked) {
@@ -167,7 +169,7 @@ Changed ServiceStore::put_in_place(Wanted wanted, Config config, Change change, 
   if (auto done = persist_and_apply(wanted, config, change.generation, persist, why); !done) {
     return refuse(why, done.error().message);
   }
-  file_ = std::move(wanted.file);
+  file_ = with_services(std::move(wanted.file), yaml_map());
   file_fingerprint_ = wanted.file_fingerprint;
   services_ = std::move(wanted.services);
   config_ = std::move(config);

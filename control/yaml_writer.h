@@ -35,4 +35,7 @@ nlohmann::ordered_json to_json(const YamlNode& node, std::string_view schema);
 /// defence against somebody who wants two trees to look the same.
 uint64_t fingerprint(const YamlNode& node);
 
+/// The same for a map that has `more` behind its entries.
+uint64_t fingerprint_with(const YamlNode& map, const std::vector<YamlEntry>& more);
+
 }  // namespace sluice

@@ -61,7 +61,9 @@ Result<void> ForwardingTable::add_pool(const Pool& pool, const Tunnel& tunnel, c
   }
   auto slots = build_maglev(entry.members, entry.size, hash_key_);
   if (!slots) return fail(fmt::format("pool '{}': {}", pool.name, slots.error().message));
-  std::vector<uint32_t> owned(ids.backends.limit() + 1u);
+  BackendId highest = 0;
+  for (const MaglevEntry& member : entry.members) highest = std::max(highest, member.id);
+  std::vector<uint32_t> owned(highest + 1u);
   for (const BackendId id : *slots) ++owned[id];
   std::map<BackendId, uint32_t> slots_owned;
   for (const MaglevEntry& member : entry.members) slots_owned[member.id] = owned[member.id];
