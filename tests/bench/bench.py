@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import control_bench
 import l7_bench
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,7 +97,21 @@ def bench_l7(quick):
         raise BenchError(str(error)) from error
 
 
-BENCHES = {"l4": lambda quick: bench_l4(), "l7": bench_l7}
+def bench_control():
+    """The control plane of an L4 node; returns what --json writes."""
+    build("control/sluiced", "tests/bench/health_bench")
+    reserve_huge_pages()
+    try:
+        figures = control_bench.bench(BUILD / "control" / "sluiced")
+    except RuntimeError as error:
+        raise BenchError(str(error)) from error
+    control_bench.show(figures)
+    health = json_of("health_bench")
+    control_bench.show_health(health)
+    return {"control": figures, "health": health}
+
+
+BENCHES = {"control": lambda quick: bench_control(), "l4": lambda quick: bench_l4(), "l7": bench_l7}
 
 
 def main():
