@@ -10,6 +10,7 @@ Result<Announcer> Announcer::open(const std::string& device, const std::string& 
   auto stay = TunDevice::open(
       {.name = device, .name_taken = "another sluiced on this host has it: set announce.device"});
   if (!stay) return tl::unexpected(stay.error());
+  stay->end_first();
   auto leave = TunDevice::open(
       {.name = drain_device, .name_taken = "another sluiced on this host has it: set announce.drain_device"});
   if (!leave) return tl::unexpected(leave.error());

@@ -9,8 +9,10 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -151,6 +153,17 @@ TunDevice::TunDevice(TunDevice&& other) noexcept
 TunDevice::~TunDevice() {
   if (netlink_ != nullptr) mnl_socket_close(netlink_);
   if (tun_ >= 0) ::close(tun_);
+}
+
+void TunDevice::end_first() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  // The kernel's table has an entry for each number up to the highest.
+  constexpr rlim_t kHighest = 65535;
+  const int high = ::fcntl(tun_, F_DUPFD_CLOEXEC, static_cast<int>(std::min(limit.rlim_cur - 1, kHighest)));
+  if (high < 0) return;
+  ::close(tun_);
+  tun_ = high;
 }
 
 Result<void> TunDevice::set_up(uint32_t mtu) {

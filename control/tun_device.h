@@ -35,6 +35,11 @@ class TunDevice {
   TunDevice& operator=(TunDevice&&) = delete;
   ~TunDevice();
 
+  /// When the process is killed, this device goes before what the process has opened otherwise. The kernel
+  /// ends what a process had open one after the other, from the highest descriptor down, and each network
+  /// device takes it some 20 ms. Best effort; before anybody asks for descriptor().
+  void end_first();
+
   const std::string& name() const { return name_; }
   int index() const { return index_; }
   /// One IP packet per read and write, without a header before it. Does not block.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import announce_bench
 import control_bench
 import l7_bench
 
@@ -111,7 +112,19 @@ def bench_control():
     return {"control": figures, "health": health}
 
 
-BENCHES = {"control": lambda quick: bench_control(), "l4": lambda quick: bench_l4(), "l7": bench_l7}
+def bench_announce():
+    """How fast VIPs of a killed node are withdrawn; returns what --json writes."""
+    build("control/sluiced", "control/sluicectl", "control/sluice-backend")
+    reserve_huge_pages()
+    try:
+        figures = announce_bench.bench(BUILD)
+    except (RuntimeError, AssertionError) as error:
+        raise BenchError(str(error)) from error
+    announce_bench.show(figures)
+    return {"announce": figures}
+
+
+BENCHES = {"announce": lambda quick: bench_announce(), "control": lambda quick: bench_control(), "l4": lambda quick: bench_l4(), "l7": bench_l7}
 
 
 def main():

@@ -144,7 +144,8 @@ def test_the_last_node_serves_until_it_is_withdrawn_and_a_drain_can_be_taken_bac
     one, two = site.nodes
     router = site.birds["router"]
     one.ctl("node", "drain")
-    wait_for(lambda: not learned(router, one, VIP4), 10, "lb1 to be withdrawn")
+    wait_for(lambda: one.ctl("announce").stdout.count(" no ") == 2, 10, "lb1 to withdraw")
+    wait_hops(site, {"lb2"})
     two.ctl("node", "drain")
     wait_for(lambda: GRACEFUL_SHUTDOWN in learned(router, two, VIP4), 1.5, "the community")
     assert next_hops(site, VIP4) == {"lb2"}, "with nobody else, it still gets the traffic"
