@@ -326,7 +326,7 @@ bool Http2Session::is_idle(uint32_t id) const {
 // --- reading
 
 CodecEvent Http2Session::next(std::span<const uint8_t>& input) {
-  if (!preface_seen_) {
+  if (!preface_seen_ && !fatal_) {
     if (input.empty()) return none();
     const size_t compared = std::min(input.size(), kClientPreface.size());
     if (std::memcmp(input.data(), kClientPreface.data(), compared) != 0) {
