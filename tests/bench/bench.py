@@ -124,7 +124,8 @@ def bench_announce():
     return {"announce": figures}
 
 
-BENCHES = {"announce": lambda quick: bench_announce(), "control": lambda quick: bench_control(), "l4": lambda quick: bench_l4(), "l7": bench_l7}
+BENCHES = {"announce": lambda quick: bench_announce(), "control": lambda quick: bench_control(),
+           "l4": lambda quick: bench_l4(), "l7": bench_l7}
 
 
 def main():

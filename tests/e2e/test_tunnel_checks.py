@@ -205,7 +205,7 @@ def test_every_kind_that_connects(site, family):
         wait_health(node, pool, one, "unhealthy", errors[kind])
 
 
-def test_a_check_leaves_no_connection_behind(site):
+def test_a_check_leaves_no_connection_behind_and_nothing_outside_the_tunnel(site):
     node, one = site.nodes[0], site.backends[0]
     # The first pool that is checked so comes with a reload, when sluiced has given up most of its rights.
     configure(site, node, {})
@@ -214,7 +214,13 @@ def test_a_check_leaves_no_connection_behind(site):
     configure(site, node, {"web4": "kind: tcp, via: tunnel"})
     node.reload()
     wait_health(node, "web4", one, "healthy")
-    wait_for(lambda: health(node, "web4", one)["checks"] > 10, 15, "some checks")
+    # The node's own kernel knows nothing of these connections: what it has to say to them must not get out.
+    stray = site.router.popen(["tcpdump", "-i", node.name, "-Q", "in", "-nn", "-l", "--immediate-mode",
+                               f"dst host {VIP4} or icmp"])
+    wait_for(lambda: "listening on" in stray.output(), 10, "tcpdump to listen")
+    seen = health(node, "web4", one)["checks"]
+    wait_for(lambda: health(node, "web4", one)["checks"] > seen + 10, 15, "some checks")
+    assert VIP4 not in stray.output() and "ICMP" not in stray.output()
     configure(site, node, {})
     node.reload()
     # Closed by reset, which has to get through the tunnel as well.
