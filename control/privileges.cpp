@@ -28,7 +28,8 @@ constexpr KeptCapability kKept[] = {
     {CAP_NET_ADMIN, "CAP_NET_ADMIN",
      "addresses of the announcement device, the XDP program of a port when it ends, MTU and promiscuous "
      "mode"},
-    {CAP_NET_RAW, "CAP_NET_RAW", "ICMP health checks and those that go through the tunnel, and sockets bound to an interface"},
+    {CAP_NET_RAW, "CAP_NET_RAW",
+     "ICMP health checks and those that go through the tunnel, and sockets bound to an interface"},
     {CAP_IPC_LOCK, "CAP_IPC_LOCK", "memory that a NIC writes into stays where it is"},
 };
 
