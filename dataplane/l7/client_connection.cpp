@@ -1,6 +1,10 @@
 #include "dataplane/l7/client_connection.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "dataplane/l7/exchange.h"
+#include "dataplane/l7/tls_server_context.h"
 #include "dataplane/l7/worker_context.h"
 
 namespace sluice::l7 {
@@ -10,59 +14,131 @@ Exchange& exchange_of(const CodecStream& stream) {
   return *static_cast<Exchange*>(stream.owner);
 }
 
+std::unique_ptr<TlsSession> tls_session(WorkerContext& worker, int fd, size_t listener) {
+  const auto& context = worker.config->listeners[listener].tls;
+  return context ? context->open_session(fd) : nullptr;
+}
+
 }  // namespace
 
 ClientConnection::ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, size_t listener)
-    : Connection(worker, fd),
+    : Connection(worker, fd, tls_session(worker, fd, listener)),
       address_(address),
       address_text_(address.to_string()),
       born_(worker.config->settings),
       born_listener_(listener),
-      listener_(listener),
-      codec_(Http2Session::Role::kServer, settings().http2, output(), worker.headers) {
-  codec_.start();
+      listener_(listener) {}
+
+bool ClientConnection::open() {
+  if (!watch(false)) return false;
+  if (handshaking()) {
+    worker_.loop.timers().start(
+        handshake_timer_, worker_.loop.now(), settings().tls->handshake_timeout,
+        [](void* self) { static_cast<ClientConnection*>(self)->time_out_handshake(); }, this);
+  } else if (!settings().http1_allowed) {
+    speak_http2();
+  }
+  return true;
+}
+
+void ClientConnection::on_handshake_done(std::string_view protocol) {
+  handshake_timer_.stop();
+  if (protocol == "h2" || !settings().http1_allowed) {
+    speak_http2();
+  } else {
+    speak_http1();
+  }
+}
+
+void ClientConnection::speak_http2() {
+  codec_.use_http2(Http2Session::Role::kServer, settings().http2, output(), worker_.headers).start();
   wake_output();
 }
 
+void ClientConnection::speak_http1() {
+  codec_.use_http1(Http1Session::Role::kServer, settings().http1, output(), worker_.headers);
+}
+
+// In cleartext the first bytes tell which version the client speaks. False: too few to know.
+bool ClientConnection::decide(std::span<const uint8_t> input) {
+  const size_t compared = std::min(input.size(), kClientPreface.size());
+  if (!settings().http2_allowed || std::memcmp(input.data(), kClientPreface.data(), compared) != 0) {
+    speak_http1();
+    return true;
+  }
+  // "P" is how a POST begins, too.
+  if (compared < kClientPreface.size()) return false;
+  speak_http2();
+  return true;
+}
+
 void ClientConnection::on_input(std::span<const uint8_t>& input) {
+  if (codec_.undecided() && !decide(input)) return;
   while (true) {
     const CodecEvent event = codec_.next(input);
-    using Kind = CodecEvent::Kind;
-    switch (event.kind) {
-      case Kind::kNone:
-        wake_output();
-        return;
-      case Kind::kHead:
-        on_head(event);
-        break;
-      case Kind::kData:
-        exchange_of(*event.stream).on_request_data(event.data, event.end_stream);
-        break;
-      case Kind::kTrailers:
-        exchange_of(*event.stream).on_request_trailers();
-        break;
-      case Kind::kReset:
-        exchange_of(*event.stream).on_client_gone();
-        break;
-      case Kind::kWritable:
-        if (event.stream != nullptr) {
-          exchange_of(*event.stream).on_client_writable();
-          break;
-        }
-        [[fallthrough]];
-      case Kind::kSettings:
-        resume_streams();
-        break;
-      case Kind::kFatal:
-        close_after_flush();
-        return;
-      case Kind::kInformational:
-      case Kind::kGoAway:
-      case Kind::kPong:
-        break;
-    }
-    if (closed()) return;
+    if (event.kind == CodecEvent::Kind::kNone) break;
+    if (!on_event(event) || closed()) return;
   }
+  end_turn();
+}
+
+// What HTTP/1.1 wants of the connection when all that has come is dealt with.
+void ClientConnection::end_turn() {
+  wake_output();
+  if (codec_.is_http2() || codec_.undecided()) return;
+  if (codec_.wants_abort()) {
+    abort("the response broke off");
+  } else if (codec_.wants_close()) {
+    close_after_flush();
+  } else {
+    if (codec_.wants_end_of_output()) end_output_after_flush();
+    read_on(codec_.wants_input());
+  }
+}
+
+bool ClientConnection::on_end_of_input() {
+  if (codec_.undecided() || codec_.is_http2()) return false;
+  const CodecEvent event = codec_.http1().on_eof();
+  if (event.kind != CodecEvent::Kind::kNone) on_event(event);
+  if (closed()) return true;
+  if (codec_.open_streams() == 0) return false;
+  end_turn();
+  return true;
+}
+
+// False: nothing more is to be read.
+bool ClientConnection::on_event(const CodecEvent& event) {
+  using Kind = CodecEvent::Kind;
+  switch (event.kind) {
+    case Kind::kHead:
+      on_head(event);
+      break;
+    case Kind::kData:
+      exchange_of(*event.stream).on_request_data(event.data, event.end_stream);
+      break;
+    case Kind::kTrailers:
+      exchange_of(*event.stream).on_request_trailers();
+      break;
+    case Kind::kReset:
+      exchange_of(*event.stream).on_client_gone();
+      break;
+    case Kind::kWritable:
+      if (event.stream == nullptr) {
+        resume_streams();
+      } else {
+        exchange_of(*event.stream).on_client_writable();
+      }
+      break;
+    case Kind::kSettings:
+      resume_streams();
+      break;
+    case Kind::kFatal:
+      close_after_flush();
+      return false;
+    default:
+      break;
+  }
+  return true;
 }
 
 void ClientConnection::on_head(const CodecEvent& event) {
@@ -70,9 +146,30 @@ void ClientConnection::on_head(const CodecEvent& event) {
     codec_.refuse(event.stream_id, event.error);
     return;
   }
+  if (!codec_.is_http2() && upgrade(event)) return;
   Exchange& exchange = worker_.exchanges.take();
   codec_.accept(event.stream_id, exchange.down, &exchange);
   exchange.on_request(*this, event);
+}
+
+// Goes on in HTTP/2 if the request asks for it (RFC 7540 section 3.2); its answer is the one of stream 1.
+bool ClientConnection::upgrade(const CodecEvent& event) {
+  const auto wanted = settings().http2_allowed && !handshaking() && tls() == nullptr
+                          ? codec_.http1().h2c_upgrade()
+                          : std::nullopt;
+  if (!wanted) return false;
+  codec_.http1().switch_to_h2c();
+  Http2Session& http2 =
+      codec_.use_http2(Http2Session::Role::kServer, settings().http2, output(), worker_.headers);
+  if (!http2.start_upgraded(wanted->payload(), true)) {
+    http2.goaway(Http2Error::kProtocolError, "HTTP2-Settings is no settings payload");
+    close_after_flush();
+    return true;
+  }
+  Exchange& exchange = worker_.exchanges.take();
+  codec_.accept(1, exchange.down, &exchange);
+  exchange.on_request(*this, event);
+  return true;
 }
 
 void ClientConnection::resume_streams() {
@@ -91,13 +188,22 @@ void ClientConnection::on_drained() {
 
 void ClientConnection::drain() {
   draining_ = true;
+  if (codec_.undecided()) {
+    close_after_flush();
+    return;
+  }
   codec_.goaway(Http2Error::kNoError, "the proxy drains");
   wake_output();
   on_exchange_over();
 }
 
 void ClientConnection::on_exchange_over() {
-  if (draining_ && codec_.open_streams() == 0) close_after_flush();
+  if (draining_ && codec_.open_streams() == 0) {
+    close_after_flush();
+  } else if (!closed()) {
+    // The next request may have come already, or the connection is at its end.
+    end_turn();
+  }
 }
 
 void ClientConnection::on_connected(int /*error*/) {}

@@ -5,8 +5,8 @@
 #include <span>
 #include <string>
 
+#include "dataplane/l7/codec.h"
 #include "dataplane/l7/connection.h"
-#include "dataplane/l7/http2_session.h"
 #include "dataplane/l7/settings.h"
 #include "dataplane/l7/worker_context.h"
 #include "lb/address.h"
@@ -21,8 +21,8 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, size_t listener);
 
   /// Begins to read. False if the socket cannot be watched; the object is then to be deleted.
-  bool open() { return watch(false); }
-  Http2Session& codec() { return codec_; }
+  bool open();
+  Codec& codec() { return codec_; }
   const IpAddress& address() const { return address_; }
   const std::string& address_text() const { return address_text_; }
   const RouteTable& routes() const { return *worker_.config->listeners[listener_].routes; }
@@ -44,7 +44,15 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   void on_closed(const char* why) override;
   void on_drained() override;
   void on_connected(int error) override;
+  void on_handshake_done(std::string_view protocol) override;
+  bool on_end_of_input() override;
+  bool decide(std::span<const uint8_t> input);
+  void speak_http2();
+  void speak_http1();
+  bool on_event(const CodecEvent& event);
   void on_head(const CodecEvent& event);
+  bool upgrade(const CodecEvent& event);
+  void end_turn();
   void resume_streams();
   const ListenerSettings& settings() const { return born_->listeners[born_listener_]; }
 
@@ -54,7 +62,8 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   std::shared_ptr<const ProxySettings> born_;
   size_t born_listener_;
   size_t listener_;
-  Http2Session codec_;
+  Codec codec_;
+  Timer handshake_timer_;
   bool blocked_ = false;
   bool draining_ = false;
 };

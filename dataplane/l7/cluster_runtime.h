@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dataplane/l7/settings.h"
+#include "dataplane/l7/tls_client_context.h"
 #include "dataplane/l7/upstream_pool.h"
 #include "lb/l7/circuit_breaker.h"
 #include "lb/l7/picker.h"
@@ -29,18 +30,24 @@ class ClusterRuntime {
   /// Picks among `endpoints` from now on; requests under way stay where they are.
   void use(EndpointSet::Pointer endpoints);
   /// Settings that have changed, of the same cluster; connections stay.
-  void configure(std::shared_ptr<const ClusterSettings> settings) { settings_ = std::move(settings); }
+  void configure(std::shared_ptr<const ClusterSettings> settings, TlsClientContext::Pointer tls) {
+    settings_ = std::move(settings);
+    tls_ = std::move(tls);
+  }
 
   CircuitBreakers& breakers() { return *breakers_; }
   const ClusterSettings& settings() const { return *settings_; }
   const std::shared_ptr<const ClusterSettings>& shared_settings() const { return settings_; }
   const EndpointSet& endpoints() const { return *picker_.set(); }
+  /// nullptr: cleartext.
+  const TlsClientContext::Pointer& tls() const { return tls_; }
   Picker& picker() { return picker_; }
 
  private:
   WorkerContext& worker_;
   std::shared_ptr<const ClusterSettings> settings_;
   std::shared_ptr<CircuitBreakers> breakers_;  // of all workers
+  TlsClientContext::Pointer tls_;
   Picker picker_;
   std::vector<std::unique_ptr<UpstreamPool>> pools_;  // by slot of the endpoint's state
 };

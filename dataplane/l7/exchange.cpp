@@ -23,6 +23,10 @@ constexpr size_t kKeptReplayBytes = 4 * 1024;
 
 // Of a request that no route matches, until its answer has gone.
 const RoutePolicy kNoRoutePolicy;
+// Of a route that says nothing about retries: what no endpoint has begun to work on goes elsewhere.
+const RetryPolicy kSafeRetries;
+// An endpoint that always ends its connections at once is broken.
+constexpr uint32_t kMaxMoves = 4;
 
 bool is_grpc(std::string_view content_type) {
   return content_type.starts_with("application/grpc");
@@ -54,7 +58,7 @@ void Exchange::recycle() {
   if (replay_.capacity() > kKeptReplayBytes) std::vector<uint8_t>().swap(replay_);
   sent_ = credited_ = received_ = 0;
   deadline_ = try_deadline_ = retry_at_ = kNever;
-  tries_ = 0;
+  tries_ = moves_ = 0;
   outcome_ = Outcome::kAnswered;
   grpc_timeout_ = counts_as_retry_ = replayable_ = recorded_ = false;
   head_method_ = grpc_ = request_ended_ = request_has_trailers_ = false;
@@ -82,7 +86,7 @@ void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
   route_ = route;
   policy_ = &route->route().policy;
   if (!follow(*route)) return;
-  replayable_ = policy_->retry.has_value();
+  replayable_ = true;
   set_deadline_of_request();
   dispatch();
 }
@@ -263,7 +267,7 @@ void Exchange::dispatch() {
     return;
   }
   const std::span<const EndpointState* const> excluded(
-      tried_.data(), policy_->retry && policy_->retry->elsewhere ? std::min(tries_, kMaxTried) : 0);
+      tried_.data(), !policy_->retry || policy_->retry->elsewhere ? std::min(tries_, kMaxTried) : 0);
   auto endpoint = cluster_->pick(hash_, excluded);
   if (!endpoint && !excluded.empty()) endpoint = cluster_->pick(hash_, {});
   if (!endpoint) {
@@ -291,8 +295,8 @@ void Exchange::keep_for_replay(std::span<const uint8_t> data) {
 
 // Sends the request again, if the policy and the budget allow it after such a try; otherwise false.
 bool Exchange::retry(TryOutcome outcome) {
-  if (!policy_->retry || response_begun_) return false;
-  const RetryPolicy& policy = *policy_->retry;
+  if (response_begun_) return false;
+  const RetryPolicy& policy = policy_->retry ? *policy_->retry : kSafeRetries;
   const Time now = worker_.loop.now();
   outcome.method = request_.get(HeaderToken::kMethod);
   outcome.body_kept = replayable_;
@@ -300,12 +304,8 @@ bool Exchange::retry(TryOutcome outcome) {
   if (deadline_ != kNever) outcome.time_left = deadline_ - now;
   if (decide_retry(&policy, outcome) != RetryVerdict::kRetry) return false;
   if (!cluster_->breakers().try_retry(cluster_->settings().retry_budget)) return false;
-  leave_upstream();
+  begin_anew();
   counts_as_retry_ = true;
-  sent_ = 0;
-  to_upstream_.clear();
-  to_upstream_.append(replay_);
-  try_deadline_ = kNever;
   // Who was not even looked at loses nothing by going elsewhere at once.
   const bool untouched = outcome.end == TryEnd::kConnectFailure || outcome.end == TryEnd::kRefusedStream;
   retry_at_ = untouched && tries_ == 1 ? now : now + retry_wait(policy.backoff, tries_, worker_.random);
@@ -313,9 +313,28 @@ bool Exchange::retry(TryOutcome outcome) {
   return true;
 }
 
+// A connection that ends in order leaves streams to others: no fault of anybody's, and no retry to be
+// counted.
+bool Exchange::move_elsewhere() {
+  if (response_begun_ || !replayable_ || ++moves_ > kMaxMoves) return false;
+  begin_anew();
+  --tries_;
+  dispatch();
+  return true;
+}
+
+void Exchange::begin_anew() {
+  leave_upstream();
+  sent_ = 0;
+  to_upstream_.clear();
+  to_upstream_.append(replay_);
+  try_deadline_ = kNever;
+}
+
 TryOutcome Exchange::outcome_of_answer(const CodecEvent& response) const {
   TryOutcome outcome{TryEnd::kAnswer, response.head.status};
-  if (grpc_ && response.end_stream) outcome.grpc = parse_grpc_status(worker_.headers.get(HeaderToken::kGrpcStatus));
+  if (grpc_ && response.end_stream)
+    outcome.grpc = parse_grpc_status(worker_.headers.get(HeaderToken::kGrpcStatus));
   return outcome;
 }
 
@@ -357,11 +376,12 @@ void Exchange::on_no_connection(Outcome outcome) {
   answer(outcome);
 }
 
-void Exchange::on_upstream_gone(bool unprocessed) {
-  if (!unprocessed) record_result(RequestResult::kGatewayError);
-  if (retry({unprocessed ? TryEnd::kRefusedStream : TryEnd::kReset})) return;
+void Exchange::on_upstream_gone(Loss loss) {
+  if (loss == Loss::kGoAway && move_elsewhere()) return;
+  if (loss == Loss::kBroken) record_result(RequestResult::kGatewayError);
+  if (retry({loss == Loss::kBroken ? TryEnd::kReset : TryEnd::kRefusedStream})) return;
   leave_upstream();
-  fail(unprocessed ? Outcome::kUpstreamRefused : Outcome::kUpstreamReset);
+  fail(loss == Loss::kBroken ? Outcome::kUpstreamReset : Outcome::kUpstreamRefused);
 }
 
 // --- time

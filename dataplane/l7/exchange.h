@@ -63,7 +63,14 @@ class Exchange : public ListLink<PendingTag> {
   void on_upstream_writable() { pump_request(); }
   /// The stream was reset or its connection is lost. `unprocessed`: the endpoint has not looked at the
   /// request. Ends the exchange, or tries elsewhere.
-  void on_upstream_gone(bool unprocessed);
+  /// How a stream was lost.
+  enum class Loss : uint8_t {
+    kGoAway,   ///< the endpoint ends its connection in order, and has not looked at the request
+    kRefused,  ///< the endpoint has not looked at the request
+    kBroken,   ///< the stream was reset, or the connection is lost
+  };
+  /// The stream is gone. Ends the exchange, or tries elsewhere.
+  void on_upstream_gone(Loss loss);
 
   /// Clears what the last request left, keeping memory of a usual size.
   void recycle();
@@ -83,6 +90,8 @@ class Exchange : public ListLink<PendingTag> {
   // Trying and trying again.
   void dispatch();
   bool retry(TryOutcome outcome);
+  bool move_elsewhere();
+  void begin_anew();
   TryOutcome outcome_of_answer(const CodecEvent& response) const;
   void keep_for_replay(std::span<const uint8_t> data);
   void leave_upstream();
@@ -141,6 +150,7 @@ class Exchange : public ListLink<PendingTag> {
   NewCookie cookie_;
   std::array<const EndpointState*, kMaxTried> tried_{};
   uint32_t tries_ = 0;
+  uint32_t moves_ = 0;  // from connections that ended in order
   Outcome outcome_ = Outcome::kAnswered;
   bool grpc_timeout_ = false;  // deadline_ is the client's, and is told to the upstream
   bool counts_as_retry_ = false;

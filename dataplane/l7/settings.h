@@ -4,10 +4,13 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "dataplane/l7/http1_settings.h"
 #include "dataplane/l7/http2_session.h"
+#include "dataplane/l7/tls_settings.h"
 #include "lb/l7/circuit_breaker.h"
 #include "lb/l7/endpoint.h"
 #include "lb/l7/pick_settings.h"
@@ -22,6 +25,8 @@ struct ClusterSettings {
   std::string name;
   HttpVersion protocol = HttpVersion::kHttp2;
   Http2Settings http2;
+  Http1Settings http1;
+  std::optional<TlsClientSettings> tls;
   PickSettings pick;
   std::vector<Endpoint> endpoints;
   std::chrono::milliseconds connect_timeout{1000};
@@ -37,7 +42,11 @@ struct ListenerSettings {
   std::string name;
   IpAddress address;
   uint16_t port = 0;
+  bool http1_allowed = true;  ///< at least one of the two is
+  bool http2_allowed = true;
   Http2Settings http2;
+  Http1Settings http1;
+  std::optional<TlsServerSettings> tls;
   RouteConfig routes;
   bool forwarded_for = true;  ///< the client's address is appended to x-forwarded-for
 };

@@ -32,6 +32,10 @@ Result<ProxySnapshot::Cluster> build_cluster(const ClusterSettings& settings, co
 Result<ProxySnapshot> build_snapshot(std::shared_ptr<const ProxySettings> settings,
                                      const ProxySnapshot* previous, PickTime now) {
   ProxySnapshot snapshot;
+  auto tls = load_tls_contexts(*settings, previous == nullptr ? nullptr : previous->tls->ticket_keys,
+                               std::chrono::system_clock::now());
+  if (!tls) return tl::unexpected(tls.error());
+  snapshot.tls = std::make_shared<TlsContexts>(*std::move(tls));
   std::vector<std::string> names;
   for (const ClusterSettings& cluster : settings->clusters) {
     auto built = build_cluster(cluster, previous, settings->workers, now);

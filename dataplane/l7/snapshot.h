@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dataplane/l7/settings.h"
+#include "dataplane/l7/tls_contexts.h"
 #include "lb/l7/circuit_breaker.h"
 #include "lb/l7/endpoint_set.h"
 #include "lb/l7/rate_limiter.h"
@@ -27,11 +28,12 @@ struct ProxySnapshot {
   std::unordered_map<std::string, Cluster> clusters;  ///< by name, one for each of settings->clusters
   std::vector<RouteTable::Pointer> routes;            ///< of each of settings->listeners
   LimiterMap limiters;
+  std::shared_ptr<const TlsContexts> tls;
 };
 
-/// Builds it from settings. `previous` is the one that it replaces, or nullptr: clusters that stay keep their
-/// counters, and endpoints that stay what is known of them. Errors name the cluster, or the listener and
-/// route.
+/// Builds it from settings; reads the files of certificates. `previous` is the one that it replaces, or
+/// nullptr: clusters that stay keep their counters, and endpoints that stay what is known of them. Errors
+/// name the cluster, or the listener and route.
 Result<ProxySnapshot> build_snapshot(std::shared_ptr<const ProxySettings> settings,
                                      const ProxySnapshot* previous, PickTime now);
 

@@ -4,29 +4,28 @@
 #include <chrono>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "dataplane/l7/settings.h"
-#include "dataplane/l7/tls_client_context.h"
-#include "dataplane/l7/tls_server_context.h"
 #include "lb/result.h"
 
 namespace sluice::l7 {
 
-struct TlsContexts {
-  std::unordered_map<std::string, TlsServerContext::Pointer> listeners;  ///< by name, those with TLS
-  std::unordered_map<std::string, TlsClientContext::Pointer> clusters;   ///< by name, those with TLS
-  std::vector<std::string> warnings;                                     ///< for the log
+class TlsClientContext;
+class TlsServerContext;
+class TlsTicketKeys;
 
-  TlsServerContext::Pointer listener(const std::string& name) const;
-  TlsClientContext::Pointer cluster(const std::string& name) const;
+struct TlsContexts {
+  std::vector<std::shared_ptr<const TlsServerContext>> listeners;  ///< of each listener; nullptr: plain
+  std::vector<std::shared_ptr<const TlsClientContext>> clusters;   ///< of each cluster, likewise
+  std::shared_ptr<TlsTicketKeys> ticket_keys;                      ///< of the process
+  std::vector<std::string> warnings;                               ///< for the log
 };
 
-/// Reads the files of all listeners and clusters. Errors say which listener or cluster, and what the contexts
-/// say.
+/// Reads the files of all listeners and clusters. `ticket_keys` are those in use, so that sessions go on
+/// after a reload; nullptr makes new ones. Errors say which listener or cluster, and what the contexts say.
 Result<TlsContexts> load_tls_contexts(const ProxySettings& settings,
-                                      const std::shared_ptr<TlsTicketKeys>& keys,
+                                      std::shared_ptr<TlsTicketKeys> ticket_keys,
                                       std::chrono::system_clock::time_point now);
 
 }  // namespace sluice::l7

@@ -16,14 +16,12 @@ Exchange& exchange_of(const CodecStream& stream) {
 }  // namespace
 
 UpstreamConnection::UpstreamConnection(WorkerContext& worker, int fd, UpstreamPool& pool,
-                                       std::shared_ptr<const ClusterSettings> settings)
-    : Connection(worker, fd),
+                                       std::shared_ptr<const ClusterSettings> settings,
+                                       std::unique_ptr<TlsSession> tls)
+    : Connection(worker, fd, std::move(tls)),
       pool_(&pool),
       settings_(std::move(settings)),
-      codec_(Http2Session::Role::kClient, settings_->http2, output(), worker.headers),
-      connect_timeout_(settings_->connect_timeout) {
-  codec_.start();
-}
+      connect_timeout_(settings_->connect_timeout) {}
 
 bool UpstreamConnection::open() {
   if (!watch(true)) return false;
@@ -35,12 +33,29 @@ bool UpstreamConnection::open() {
 }
 
 void UpstreamConnection::on_connected(int error) {
-  connect_timer_.stop();
   if (error != 0) {
     close(std::strerror(error));
+  } else if (!handshaking()) {
+    begin();
+  }
+}
+
+void UpstreamConnection::on_handshake_done(std::string_view protocol) {
+  if (settings_->protocol == HttpVersion::kHttp2 && protocol != "h2") {
+    close("the endpoint does not speak HTTP/2 over TLS");
     return;
   }
+  begin();
+}
+
+void UpstreamConnection::begin() {
+  connect_timer_.stop();
   connected_ = true;
+  if (settings_->protocol == HttpVersion::kHttp2) {
+    codec_.use_http2(Http2Session::Role::kClient, settings_->http2, output(), worker_.headers).start();
+  } else {
+    codec_.use_http1(Http1Session::Role::kClient, settings_->http1, output(), worker_.headers);
+  }
   wake_output();
   pool_->on_connected();
 }
@@ -48,48 +63,73 @@ void UpstreamConnection::on_connected(int error) {
 void UpstreamConnection::on_input(std::span<const uint8_t>& input) {
   while (true) {
     const CodecEvent event = codec_.next(input);
-    using Kind = CodecEvent::Kind;
-    switch (event.kind) {
-      case Kind::kNone:
-        wake_output();
-        pool_->serve_pending();
-        close_if_spent();
-        return;
-      case Kind::kHead:
-        exchange_of(*event.stream).on_response(event);
-        break;
-      case Kind::kInformational:
-        exchange_of(*event.stream).on_informational();
-        break;
-      case Kind::kData:
-        exchange_of(*event.stream).on_response_data(event.data, event.end_stream);
-        break;
-      case Kind::kTrailers:
-        exchange_of(*event.stream).on_response_trailers();
-        break;
-      case Kind::kReset:
-        exchange_of(*event.stream).on_upstream_gone(event.error == Http2Error::kRefusedStream);
-        break;
-      case Kind::kWritable:
-        if (event.stream != nullptr) {
-          exchange_of(*event.stream).on_upstream_writable();
-          break;
-        }
-        [[fallthrough]];
-      case Kind::kSettings:
-        resume_streams();
-        break;
-      case Kind::kGoAway:
-        on_goaway(event.stream_id);
-        break;
-      case Kind::kFatal:
-        close_after_flush();
-        return;
-      case Kind::kPong:
-        break;
-    }
-    if (closed()) return;
+    if (event.kind == CodecEvent::Kind::kNone) break;
+    if (!on_event(event) || closed()) return;
   }
+  end_turn();
+}
+
+void UpstreamConnection::end_turn() {
+  wake_output();
+  if (codec_.wants_close() || (codec_.goaway_received() && codec_.open_streams() == 0)) {
+    close_after_flush();
+  } else if (!codec_.is_http2()) {
+    if (codec_.wants_end_of_output()) end_output_after_flush();
+    read_on(codec_.wants_input());
+  }
+  if (!closed()) pool_->serve_pending();
+}
+
+bool UpstreamConnection::on_end_of_input() {
+  if (codec_.undecided() || codec_.is_http2()) return false;
+  const CodecEvent event = codec_.http1().on_eof();
+  if (event.kind != CodecEvent::Kind::kNone) on_event(event);
+  if (closed()) return true;
+  if (codec_.open_streams() == 0) return false;
+  end_turn();
+  return true;
+}
+
+bool UpstreamConnection::on_event(const CodecEvent& event) {
+  using Kind = CodecEvent::Kind;
+  switch (event.kind) {
+    case Kind::kHead:
+      exchange_of(*event.stream).on_response(event);
+      break;
+    case Kind::kInformational:
+      exchange_of(*event.stream).on_informational();
+      break;
+    case Kind::kData:
+      exchange_of(*event.stream).on_response_data(event.data, event.end_stream);
+      break;
+    case Kind::kTrailers:
+      exchange_of(*event.stream).on_response_trailers();
+      break;
+    case Kind::kReset:
+      exchange_of(*event.stream)
+          .on_upstream_gone(event.error == Http2Error::kRefusedStream ? Exchange::Loss::kRefused
+                                                                      : Exchange::Loss::kBroken);
+      break;
+    case Kind::kWritable:
+      if (event.stream == nullptr) {
+        resume_streams();
+      } else {
+        exchange_of(*event.stream).on_upstream_writable();
+      }
+      break;
+    case Kind::kSettings:
+      resume_streams();
+      break;
+    case Kind::kGoAway:
+      on_goaway(event.stream_id);
+      break;
+    case Kind::kFatal:
+      close_after_flush();
+      return false;
+    default:
+      break;
+  }
+  return true;
 }
 
 void UpstreamConnection::resume_streams() {
@@ -109,7 +149,11 @@ void UpstreamConnection::on_drained() {
 void UpstreamConnection::leave(CodecStream& stream) {
   if (!stream.attached) return;
   codec_.reset(stream, Http2Error::kCancel);
-  wake_output();
+  if (codec_.is_http2()) {
+    wake_output();
+  } else {
+    close("the request was given up");  // HTTP/1.1 has no other way to say so
+  }
 }
 
 // Streams above `last_processed` were not looked at: the request can be sent elsewhere (RFC 9113
@@ -121,12 +165,8 @@ void UpstreamConnection::on_goaway(uint32_t last_processed) {
   });
   for (CodecStream* stream : refused) {
     codec_.detach(*stream);
-    exchange_of(*stream).on_upstream_gone(true);
+    exchange_of(*stream).on_upstream_gone(Exchange::Loss::kGoAway);
   }
-}
-
-void UpstreamConnection::close_if_spent() {
-  if (codec_.goaway_received() && codec_.open_streams() == 0) close_after_flush();
 }
 
 void UpstreamConnection::on_closed(const char* why) {
@@ -137,7 +177,7 @@ void UpstreamConnection::on_closed(const char* why) {
   pool->forget(*this, why);
   for (CodecStream* stream : streams) {
     codec_.detach(*stream);
-    exchange_of(*stream).on_upstream_gone(false);
+    exchange_of(*stream).on_upstream_gone(Exchange::Loss::kBroken);
   }
   worker_.closed.emplace_back(this);
 }

@@ -4,8 +4,8 @@
 #include <memory>
 #include <span>
 
+#include "dataplane/l7/codec.h"
 #include "dataplane/l7/connection.h"
-#include "dataplane/l7/http2_session.h"
 #include "dataplane/l7/settings.h"
 #include "dataplane/l7/timer_wheel.h"
 
@@ -16,14 +16,14 @@ class UpstreamPool;
 class UpstreamConnection final : public Connection {
  public:
   UpstreamConnection(WorkerContext& worker, int fd, UpstreamPool& pool,
-                     std::shared_ptr<const ClusterSettings> settings);
+                     std::shared_ptr<const ClusterSettings> settings, std::unique_ptr<TlsSession> tls);
 
   /// Waits for the connection to be made. False if the socket cannot be watched.
   bool open();
   /// Whether a request can be sent now.
-  bool has_room() const { return connected_ && !closed() && codec_.can_open(); }
+  bool has_room() { return connected_ && !closed() && codec_.can_open(); }
   bool connected() const { return connected_; }
-  Http2Session& codec() { return codec_; }
+  Codec& codec() { return codec_; }
   /// A stream waits for the output to drain.
   void note_blocked() { blocked_ = true; }
   /// Nobody waits for the stream any more: cancels it if it is still open.
@@ -35,13 +35,17 @@ class UpstreamConnection final : public Connection {
   void on_closed(const char* why) override;
   void on_drained() override;
   void on_connected(int error) override;
+  void on_handshake_done(std::string_view protocol) override;
+  bool on_end_of_input() override;
+  bool on_event(const CodecEvent& event);
+  void begin();
+  void end_turn();
   void resume_streams();
   void on_goaway(uint32_t last_processed);
-  void close_if_spent();
 
   UpstreamPool* pool_;
   std::shared_ptr<const ClusterSettings> settings_;
-  Http2Session codec_;
+  Codec codec_;
   Timer connect_timer_;
   std::chrono::milliseconds connect_timeout_;
   bool connected_ = false;

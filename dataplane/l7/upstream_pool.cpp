@@ -12,6 +12,10 @@ namespace {
 // What a server lets through at once if it does not say (RFC 9113 section 6.5.2 recommends no smaller limit).
 constexpr size_t kStreamsPerNewConnection = 100;
 
+size_t streams_per_connection(HttpVersion version) {
+  return version == HttpVersion::kHttp2 ? kStreamsPerNewConnection : 1;
+}
+
 }  // namespace
 
 UpstreamPool::UpstreamPool(WorkerContext& worker, ClusterRuntime& cluster, EndpointId id,
@@ -58,7 +62,7 @@ void UpstreamPool::on_connected() {
 
 // False: nothing is there to wait for.
 bool UpstreamPool::connect_if_needed() {
-  while (connecting_ * kStreamsPerNewConnection < pending_count_ &&
+  while (connecting_ * streams_per_connection(cluster_.settings().protocol) < pending_count_ &&
          connections_.size() < cluster_.settings().max_connections) {
     if (!connect()) return !connections_.empty();
   }
@@ -85,7 +89,10 @@ bool UpstreamPool::connect() {
     last_error_ = fd.error().message;
     return false;
   }
-  auto connection = std::make_unique<UpstreamConnection>(worker_, *fd, *this, cluster_.shared_settings());
+  auto tls =
+      cluster_.tls() ? cluster_.tls()->open_session(*fd, id_.address.to_string(), resumption_) : nullptr;
+  auto connection =
+      std::make_unique<UpstreamConnection>(worker_, *fd, *this, cluster_.shared_settings(), std::move(tls));
   if (!connection->open()) return false;
   connections_.push_back(connection.release());
   ++connecting_;

@@ -9,6 +9,7 @@
 #include "dataplane/l7/exchange.h"
 #include "dataplane/l7/intrusive_list.h"
 #include "dataplane/l7/settings.h"
+#include "dataplane/l7/tls_client_context.h"
 
 namespace sluice::l7 {
 
@@ -65,6 +66,7 @@ class UpstreamPool {
   size_t pending_count_ = 0;
   size_t requests_ = 0;
   std::string last_error_;
+  std::shared_ptr<TlsResumption> resumption_ = std::make_shared<TlsResumption>();
 };
 
 }  // namespace sluice::l7

@@ -66,24 +66,26 @@ void Worker::configure(const ProxySnapshot& snapshot) {
   config->settings = snapshot.settings;
   config->limiters = snapshot.limiters;
   std::unordered_map<std::string, std::shared_ptr<ClusterRuntime>> clusters;
-  for (const ClusterSettings& settings : snapshot.settings->clusters) {
+  for (size_t i = 0; i < snapshot.settings->clusters.size(); ++i) {
+    const ClusterSettings& settings = snapshot.settings->clusters[i];
     // The settings of all clusters live in one object, which each of them keeps alive.
     const std::shared_ptr<const ClusterSettings> own(snapshot.settings, &settings);
     const ProxySnapshot::Cluster& shared = snapshot.clusters.at(settings.name);
     auto& cluster = clusters_[settings.name];
     if (cluster) {
-      cluster->configure(own);
       cluster->use(shared.endpoints);
     } else {
       cluster = std::make_shared<ClusterRuntime>(context_, own, shared.breakers, shared.endpoints);
     }
+    cluster->configure(own, snapshot.tls->clusters[i]);
     config->clusters.push_back(cluster);
     clusters[settings.name] = cluster;
   }
   // Clusters that have gone live on in the configurations of requests that run there.
   clusters_.swap(clusters);
   for (size_t i = 0; i < snapshot.routes.size(); ++i) {
-    config->listeners.push_back({&snapshot.settings->listeners[i], snapshot.routes[i]});
+    config->listeners.push_back(
+        {&snapshot.settings->listeners[i], snapshot.routes[i], snapshot.tls->listeners[i]});
   }
   configs_.push_back(std::move(config));
   context_.config = configs_.back().get();

@@ -29,6 +29,7 @@ struct ConfigInUse {
   struct Listener {
     const ListenerSettings* settings;
     RouteTable::Pointer routes;
+    std::shared_ptr<const TlsServerContext> tls;  ///< nullptr: cleartext
   };
   std::shared_ptr<const ProxySettings> settings;
   std::vector<Listener> listeners;                        ///< as in the settings

@@ -1,0 +1,84 @@
+// What a connection speaks: HTTP/2 or HTTP/1.1, behind one set of commands and events. A branch, no virtual
+// call: the codec is asked several times per request.
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <variant>
+
+#include "dataplane/l7/http1_session.h"
+#include "dataplane/l7/http2_session.h"
+
+namespace sluice::l7 {
+
+class Codec {
+ public:
+  bool undecided() const { return std::holds_alternative<std::monostate>(session_); }
+  bool is_http2() const { return std::holds_alternative<Http2Session>(session_); }
+  Http2Session& use_http2(Http2Session::Role role, const Http2Settings& settings, ByteQueue& output,
+                          HeaderList& scratch) {
+    return session_.emplace<Http2Session>(role, settings, output, scratch);
+  }
+  Http1Session& use_http1(Http1Session::Role role, const Http1Settings& settings, ByteQueue& output,
+                          HeaderList& scratch) {
+    return session_.emplace<Http1Session>(role, settings, output, scratch);
+  }
+  /// Only if is_http2() or, for the other, neither that nor undecided().
+  Http2Session& http2() { return *std::get_if<Http2Session>(&session_); }
+  Http1Session& http1() { return *std::get_if<Http1Session>(&session_); }
+
+  // As in http2_session.h; not while undecided().
+  CodecEvent next(std::span<const uint8_t>& input) {
+    return is_http2() ? http2().next(input) : http1().next(input);
+  }
+  void accept(uint32_t id, CodecStream& stream, void* owner) {
+    is_http2() ? http2().accept(id, stream, owner) : http1().accept(id, stream, owner);
+  }
+  void refuse(uint32_t id, Http2Error error) {
+    is_http2() ? http2().refuse(id, error) : http1().refuse(id, error);
+  }
+  bool can_open() { return is_http2() ? http2().can_open() : http1().can_open(); }
+  void open(CodecStream& stream, void* owner, const HeaderList& fields, bool end_stream, bool bodyless) {
+    is_http2() ? http2().open(stream, owner, fields, end_stream, bodyless)
+               : http1().open(stream, owner, fields, end_stream, bodyless);
+  }
+  void send_headers(CodecStream& stream, const HeaderList& fields, bool end_stream) {
+    is_http2() ? http2().send_headers(stream, fields, end_stream)
+               : http1().send_headers(stream, fields, end_stream);
+  }
+  size_t send_data(CodecStream& stream, std::span<const uint8_t> data, bool end_stream) {
+    return is_http2() ? http2().send_data(stream, data, end_stream)
+                      : http1().send_data(stream, data, end_stream);
+  }
+  void consumed(CodecStream& stream, size_t bytes) {
+    is_http2() ? http2().consumed(stream, bytes) : http1().consumed(stream, bytes);
+  }
+  void reset(CodecStream& stream, Http2Error error) {
+    is_http2() ? http2().reset(stream, error) : http1().reset(stream, error);
+  }
+  void detach(CodecStream& stream) { is_http2() ? http2().detach(stream) : http1().detach(stream); }
+  void announce_goaway() { is_http2() ? http2().announce_goaway() : http1().announce_goaway(); }
+  void goaway(Http2Error error, std::string_view debug = {}) {
+    is_http2() ? http2().goaway(error, debug) : http1().goaway(error, debug);
+  }
+  size_t open_streams() {
+    return undecided() ? 0 : is_http2() ? http2().open_streams() : http1().open_streams();
+  }
+  bool goaway_received() { return is_http2() ? http2().goaway_received() : http1().goaway_received(); }
+  template <typename Visit>
+  void for_each_stream(Visit visit) {
+    if (undecided()) return;
+    is_http2() ? http2().for_each_stream(visit) : http1().for_each_stream(visit);
+  }
+
+  // Of HTTP/1.1 alone; see http1_session.h.
+  bool wants_input() { return undecided() || is_http2() || http1().wants_input(); }
+  bool wants_close() { return !undecided() && !is_http2() && http1().wants_close(); }
+  bool wants_end_of_output() { return !undecided() && !is_http2() && http1().wants_end_of_output(); }
+  bool wants_abort() { return !undecided() && !is_http2() && http1().wants_abort(); }
+
+ private:
+  std::variant<std::monostate, Http2Session, Http1Session> session_;
+};
+
+}  // namespace sluice::l7
