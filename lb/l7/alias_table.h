@@ -22,7 +22,6 @@ class AliasTable {
     const Column& c = columns_[column];
     return random() < c.keep ? column : c.other;
   }
-  bool even() const { return columns_.empty(); }
 
  private:
   struct Column {

@@ -20,15 +20,12 @@ class WeightedTurns {
     return static_cast<uint64_t>(static_cast<double>(kTurn) / std::max(weight, kLeastWeight));
   }
 
-  /// Nobody has a turn.
-  void clear() { heap_.clear(); }
   /// Adds `member`, due after the part `wait` (0..1) of its interval. Allocates.
   void add(uint32_t member, uint64_t interval, double wait) {
     heap_.push_back({now_ + static_cast<uint64_t>(wait * static_cast<double>(interval)), member});
     std::ranges::push_heap(heap_, later);
   }
   bool empty() const { return heap_.empty(); }
-  size_t size() const { return heap_.size(); }
 
   /// Takes out whose turn it is; for had() or put_back(). Not if empty.
   struct Turn {

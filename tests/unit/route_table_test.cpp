@@ -215,6 +215,7 @@ TEST(RouteTable, LooksAtMethodsHeadersAndQuery) {
       {"query there", query("v", {}), {"h", "GET", "/?v"}, true},
       {"query empty value", query("v", exact("")), {"h", "GET", "/?v="}, true},
       {"query one of two", query("v", exact("2")), {"h", "GET", "/?v=1&v=2"}, true},
+      {"query first of two", query("v", exact("2")), {"h", "GET", "/?v=2&v=1"}, true},
       {"query not there", query("v", {}), {"h", "GET", "/?av=1&&"}, false},
       {"query absent wanted", query("v", not_there), {"h", "GET", "/"}, true},
       {"name is not the value's", query("2", {}), {"h", "GET", "/?v=2"}, false},
