@@ -69,6 +69,11 @@ bool is_echo_request(const FrameView& frame, const ParsedPacket& packet) {
   return icmp[0] == (packet.family == Family::kIpv4 ? 8 : 128) && icmp[1] == 0;
 }
 
+bool is_unreachable_error(const FrameView& frame, const ParsedPacket& packet) {
+  const uint8_t* icmp = frame.data + packet.l4_offset;
+  return packet.family == Family::kIpv4 ? icmp[0] == 3 && icmp[1] != 4 : icmp[0] == 1;
+}
+
 std::optional<ParsedPacket> quoted_flow(const FrameView& frame, const ParsedPacket& packet) {
   if (!is_error(packet.family, frame.data[packet.l4_offset])) return std::nullopt;
   const uint32_t end = std::min<uint32_t>(packet.ip_offset + packet.ip_length, frame.contiguous);

@@ -18,6 +18,10 @@ bool is_echo_request(const FrameView& frame, const ParsedPacket& packet);
 /// (a forgery). `ip_offset`, `ip_length` and `traffic_class` stay those of the error itself.
 std::optional<ParsedPacket> quoted_flow(const FrameView& frame, const ParsedPacket& packet);
 
+/// Whether the ICMP packet says that its destination cannot be reached (RFC 792 type 3, RFC 4443
+/// section 3.1). "Fragmentation needed" is of that type in IPv4, but an answer to a size, not a fault.
+bool is_unreachable_error(const FrameView& frame, const ParsedPacket& packet);
+
 /// Turns the echo request in `frame` (writable, `packet` parsed from it) into its reply, towards the sender
 /// of the frame. VLAN tags stay.
 void make_echo_reply(uint8_t* frame, const ParsedPacket& packet);

@@ -25,11 +25,13 @@ struct Flight {
   bool remember;  ///< may be put into the flow table
 };
 static_assert(sizeof(Flight) == 32, "two to a cache line");
+static_assert(kBurst <= 32, "a flight of a burst is a bit of a word");
 
 /// The packets of one family in a burst, with the words that their hash is made of.
 template <uint32_t kWords>
 struct FlightGroup {
   uint32_t count = 0;
+  uint32_t unreachable = 0;  ///< a bit for each flight that is an ICMP unreachable error
   FlowLanes<kWords> lanes;
   std::array<Flight, kBurst> flights;
 };
@@ -147,6 +149,12 @@ struct Burst {
     if (vip == VipLookup::kNone) return drop(mbuf, DropReason::kIcmpUnmatched);
     // A forged error must not take a place in the flow table.
     add_flight(mbuf, *flow, vip, false);
+    if (!is_unreachable_error(frame, packet)) return;
+    if (flow->family == Family::kIpv4) {
+      ipv4.unreachable |= 1u << (ipv4.count - 1);
+    } else {
+      ipv6.unreachable |= 1u << (ipv6.count - 1);
+    }
   }
 
   template <uint32_t kWords>
@@ -166,11 +174,32 @@ struct Burst {
         place(flight, vip, hash);
       prefetch_backend(flight.backend);
     }
+    if (group.unreachable != 0) [[unlikely]]
+      count_unreachable(group);
+  }
+
+  /// Counts only errors about flows that are known: those about others are easy to forge.
+  template <uint32_t kWords>
+  [[gnu::noinline]] void count_unreachable(const FlightGroup<kWords>& group) {
+    for (uint32_t i = 0; i < group.count; ++i) {
+      if ((group.unreachable >> i & 1) == 0) continue;
+      const FlowTick timeout = table.vip(group.flights[i].vip).idle_timeout;
+      const BackendId backend = pipeline.flows_.find(group.lanes.hashes[i], now, timeout);
+      if (backend != kNoBackend) pipeline.counters_.signals[backend].unreachable_errors.add(1);
+    }
   }
 
   [[gnu::always_inline]] void place(Flight& flight, const ForwardVip& vip, uint64_t hash) {
     flight.backend = vip.pick(hash);
-    if (flight.remember && flight.backend != kNoBackend) pipeline.flows_.insert(hash, flight.backend, now);
+    if (!flight.remember || flight.backend == kNoBackend) return;
+    const FlowTable::Known before = pipeline.flows_.insert(hash, flight.backend, now);
+    if (flight.starts_flow) count_syn(flight.backend, before);
+  }
+
+  [[gnu::always_inline]] void count_syn(BackendId backend, FlowTable::Known before) {
+    BackendSignals& signals = pipeline.counters_.signals[backend];
+    signals.syns.add(1);
+    if (before.backend == backend && before.idle <= kSynAgainTicks) signals.syns_again.add(1);
   }
 
   [[gnu::always_inline]] void prefetch_backend(BackendId id) {

@@ -11,6 +11,18 @@
 
 namespace sluice::l4 {
 
+/// What traffic says about a backend's health. Only SYNs and ICMP errors touch it.
+struct alignas(32) BackendSignals {
+  Counter syns;                ///< SYNs sent to it, repeated ones too
+  Counter syns_again;          ///< of these, repeated: see kSynAgainTicks
+  Counter unreachable_errors;  ///< ICMP destination unreachable about its flows
+};
+static_assert(sizeof(BackendSignals) == 32, "two to a cache line");
+
+/// A SYN of a flow whose last packet went to the same backend so many ticks ago, or fewer, is a repeated one:
+/// clients repeat after 1, 2 and 4 seconds (RFC 6298), the last of which is 2 ticks of 2 s.
+inline constexpr FlowTick kSynAgainTicks = 2;
+
 struct alignas(64) WorkerCounters {
   TrafficCounter received;     ///< frames from all ports, Ethernet bytes
   TrafficCounter transmitted;  ///< frames accepted by a transmit queue, Ethernet bytes
@@ -24,6 +36,8 @@ struct alignas(64) WorkerCounters {
   /// By ForwardVip::id and BackendId; packets sent on, IP bytes as received.
   std::unique_ptr<TrafficCounter[]> vips{new TrafficCounter[ForwardingIds::kMaxVips + 1u]};
   std::unique_ptr<TrafficCounter[]> backends{new TrafficCounter[ForwardingIds::kMaxBackends + 1u]};
+  /// By BackendId.
+  std::unique_ptr<BackendSignals[]> signals{new BackendSignals[ForwardingIds::kMaxBackends + 1u]};
 
   void drop(DropReason reason, uint64_t packets = 1) { drops[static_cast<size_t>(reason)].add(packets); }
 };
