@@ -92,7 +92,7 @@ class Http1Script {
   }
 
   std::string left;      ///< bytes that the session has not taken
-  bool answers = false;  ///< answers each request, when it is whole, with 204
+  bool answers = false;  ///< answers each request, when it is whole, with 204, and CONNECT at once with 200
   bool refuses = true;   ///< calls refuse() for a malformed request
 
  private:
@@ -137,8 +137,11 @@ class Http1Script {
     }
     if (event.kind != Kind::kData) events_ += event.end_stream ? " END\n" : "\n";
     if (event.kind == Kind::kData && event.end_stream) events_ += "END\n";
-    if (answers && event.end_stream && stream.attached && !stream.local_closed) {
-      session.send_headers(stream, list_of({{":status", "204"}}), true);
+    if (!answers || !stream.attached || stream.local_closed) return;
+    if (event.end_stream) {
+      send({{":status", "204"}}, true);
+    } else if (event.kind == Kind::kHead && event.head.connect) {
+      send({{":status", "200"}}, false);
     }
   }
 

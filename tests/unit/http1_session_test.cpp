@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "tests/unit/count_allocations.h"
 #include "tests/unit/http1_script.h"
 
 namespace sluice::l7 {
@@ -481,6 +482,57 @@ TEST(Http1Session, HoldsNoMemory) {
   Http1Script server(Role::kServer);
   server.feed(kPostText + "Content-Length: 1000\r\n\r\n" + std::string(100, 'x'));
   EXPECT_EQ(server.session.capacity(), 0u);
+}
+
+// A request in chunks through a server's and a client's session and its response back, again and again.
+TEST(Http1Session, AllocatesNothingPerMessage) {
+  const Http1Settings settings;
+  ChunkPool chunks;
+  ByteQueue to_client(chunks);
+  ByteQueue to_server(chunks);
+  HeaderList fields;
+  Http1Session server(Role::kServer, settings, to_client, fields);
+  Http1Session client(Role::kClient, settings, to_server, fields);
+  CodecStream down;
+  CodecStream up;
+  const std::string request = kPostText +
+                              "Connection: x-mine\r\nX-Mine: 1\r\nAccept: text/html,application/xhtml+xml\r\n"
+                              "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n";
+  const std::string response = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+  const auto proxy_once = [&] {
+    std::span<const uint8_t> input = bytes_of(request);
+    for (CodecEvent event = server.next(input); event.kind != CodecEvent::Kind::kNone;
+         event = server.next(input)) {
+      if (event.kind == CodecEvent::Kind::kHead) {
+        server.accept(event.stream_id, down, nullptr);
+        client.open(up, nullptr, fields, event.end_stream, false);
+      } else if (event.kind == CodecEvent::Kind::kData) {
+        client.send_data(up, event.data, event.end_stream);
+      } else {
+        client.send_headers(up, fields, true);
+      }
+    }
+    input = bytes_of(response);
+    for (CodecEvent event = client.next(input); event.kind != CodecEvent::Kind::kNone;
+         event = client.next(input)) {
+      if (event.kind == CodecEvent::Kind::kHead) {
+        server.send_headers(down, fields, event.end_stream);
+      } else {
+        server.send_data(down, event.data, event.end_stream);
+      }
+    }
+    const size_t bytes = to_client.size() + to_server.size();
+    to_client.clear();
+    to_server.clear();
+    return bytes;
+  };
+
+  const size_t bytes = proxy_once();
+  EXPECT_GT(bytes, 150u);
+  const uint64_t before = allocations_so_far();
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(proxy_once(), bytes);
+  EXPECT_EQ(allocations_so_far() - before, 0u);
 }
 
 }  // namespace
