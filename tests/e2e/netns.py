@@ -10,14 +10,17 @@ Whoever dies, however it dies, the next user cleans up: a namespace carries its 
 kills them (PR_SET_PDEATHSIG). Two test runs side by side never share a name.
 """
 
+import ctypes
 import itertools
 import os
 import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,6 +186,23 @@ class Namespace:
         process = Process(self.enter(command), log_path, env=env)
         self.processes.append(process)
         return process
+
+    def socket(self, *arguments):
+        """socket.socket(*arguments) that belongs to the namespace, for use from here."""
+        made = []
+
+        def enter_and_make():
+            libc = ctypes.CDLL(None, use_errno=True)
+            with open(NETNS_DIR / self.name, encoding="ascii") as file:
+                if libc.setns(file.fileno(), 0) != 0:
+                    raise OSError(ctypes.get_errno(), "setns")
+            made.append(socket.socket(*arguments))
+
+        # The thread alone moves, and ends there.
+        thread = threading.Thread(target=enter_and_make)
+        thread.start()
+        thread.join()
+        return made[0]
 
     def sysctl(self, settings):
         """Sets {name: value}; names with dots."""

@@ -1,7 +1,6 @@
 """sluice-backend on a backend of its own: an edge namespace tunnels to it as sluiced does, and the answers are seen."""
 
 import contextlib
-import ctypes
 import json
 import os
 import socket
@@ -14,7 +13,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import GRE, Ether
 
-from netns import NETNS_DIR, CommandFailed, End, link, wait_for
+from netns import CommandFailed, End, link, wait_for
 
 HERE = Path(__file__).resolve().parent
 BUILD = (HERE.parents[1] / os.environ.get("SLUICE_BUILD", "build")).resolve()
@@ -29,23 +28,6 @@ MODES = ["native", "generic", "tc"]
 PAIRS = [(inner, outer) for inner in (4, 6) for outer in (4, 6)]
 
 
-def socket_in(namespace, *arguments):
-    """A socket that belongs to the namespace, for use from here."""
-    made = []
-
-    def enter_and_make():
-        libc = ctypes.CDLL(None, use_errno=True)
-        with open(NETNS_DIR / namespace.name, encoding="ascii") as file:
-            if libc.setns(file.fileno(), 0) != 0:
-                raise OSError(ctypes.get_errno(), "setns")
-        made.append(socket.socket(*arguments))
-
-    thread = threading.Thread(target=enter_and_make)
-    thread.start()
-    thread.join()
-    return made[0]
-
-
 class Site:
     """An edge (client and tunnel entry) and a backend with the VIPs on lo, joined by one link."""
 
@@ -56,11 +38,11 @@ class Site:
         self.backend.add_address("lo", f"{VIPS[4]}/32")
         self.backend.add_address("lo", f"{VIPS[6]}/128")
         self.ethernet = Ether(src=self.edge.mac("eth0"), dst=self.backend.mac("eth0"))
-        self.wire = socket_in(self.edge, socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.wire = self.edge.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self.wire.bind(("eth0", 0))
         self.servers = {}
         for family, kind in ((4, socket.AF_INET), (6, socket.AF_INET6)):
-            server = socket_in(self.backend, kind, socket.SOCK_DGRAM)
+            server = self.backend.socket(kind, socket.SOCK_DGRAM)
             server.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE
             server.bind((VIPS[family], PORT))
             server.settimeout(5)
@@ -164,7 +146,7 @@ def echo_server(site, version):
     """An HTTP server on port 80 of the VIP."""
     server = HTTPServer((VIPS[version], 80), EchoHandler, bind_and_activate=False)
     server.socket.close()
-    server.socket = socket_in(site.backend, {4: socket.AF_INET, 6: socket.AF_INET6}[version], socket.SOCK_STREAM)
+    server.socket = site.backend.socket({4: socket.AF_INET, 6: socket.AF_INET6}[version], socket.SOCK_STREAM)
     server.socket.bind((VIPS[version], 80))
     server.server_activate()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -227,7 +209,7 @@ def test_only_the_given_key_is_taken(site):
 @pytest.mark.parametrize("mode", MODES)
 def test_gre_that_is_not_for_a_vip_stays_the_kernels(site, mode):
     site.attach(mode=mode, vips=[VIPS[4]])
-    with contextlib.closing(socket_in(site.backend, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_GRE)) as kernel:
+    with contextlib.closing(site.backend.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_GRE)) as kernel:
         kernel.settimeout(5)
         site.send(4, 4, b"for another tunnel", vip="203.0.113.99")
         assert kernel.recv(2048).endswith(b"for another tunnel")

@@ -1,0 +1,110 @@
+"""An HTTP/2 server that misbehaves when its path says so.
+
+    h2_server.py PORT NAME
+
+/who            its name                        /unread        takes no byte of the body beyond the first window
+/reset          RST_STREAM before an answer     /half          half an answer, then RST_STREAM
+/refuse         RST_STREAM(REFUSED_STREAM)      /status/N      that status
+/goaway         answers, then GOAWAY            /sleep/MS      answers after so long
+/count          what came in: {path: number}    /early         103, then 200
+/hang           never answers
+A line per stream that is reset by the other side: `reset PATH`.
+"""
+
+import asyncio
+import collections
+import json
+import sys
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
+
+NAME = sys.argv[2]
+seen = collections.Counter()
+
+
+class Session(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        self.h2.initiate_connection()
+        self.h2.increment_flow_control_window((1 << 31) - 1 - 65535)
+        self.paths = {}
+        self.flush()
+
+    def flush(self):
+        self.transport.write(self.h2.data_to_send())
+
+    def data_received(self, data):
+        try:
+            events = self.h2.receive_data(data)
+        except h2.exceptions.ProtocolError as error:
+            print(f"protocol error: {error}", flush=True)
+            self.flush()
+            self.transport.close()
+            return
+        for event in events:
+            self.take(event)
+        self.flush()
+
+    def take(self, event):
+        if isinstance(event, h2.events.RequestReceived):
+            path = dict(event.headers)[":path"]
+            self.paths[event.stream_id] = path
+            seen[path] += 1
+            if path != "/unread":
+                self.answer(event.stream_id, path)
+        elif isinstance(event, h2.events.DataReceived):
+            if self.paths.get(event.stream_id) != "/unread":
+                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, h2.events.StreamReset):
+            print(f"reset {self.paths.get(event.stream_id)}", flush=True)
+
+    def answer(self, stream, path):
+        what, _, detail = path[1:].partition("/")
+        if what == "reset":
+            self.h2.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
+        elif what == "refuse":
+            self.h2.reset_stream(stream, h2.errors.ErrorCodes.REFUSED_STREAM)
+        elif what == "half":
+            self.h2.send_headers(stream, [(":status", "200"), ("content-length", "100")])
+            self.h2.send_data(stream, b"x" * 50)
+            self.h2.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
+        elif what == "sleep":
+            asyncio.get_running_loop().call_later(int(detail) / 1000, self.say_late, stream)
+        elif what == "status":
+            self.say(stream, NAME.encode(), detail)
+        elif what == "count":
+            self.say(stream, json.dumps(seen).encode())
+        elif what == "early":
+            self.h2.send_headers(stream, [(":status", "103"), ("link", "</style.css>")])
+            self.say(stream, NAME.encode())
+        elif what != "hang":
+            self.say(stream, NAME.encode())
+        if what == "goaway":
+            # Also ends what else is open on the connection for h2, so: after the answer, no error.
+            self.h2.close_connection(last_stream_id=stream)
+            self.flush()
+            self.transport.close()
+
+    def say(self, stream, body, status="200"):
+        self.h2.send_headers(stream, [(":status", status), ("content-length", str(len(body)))])
+        self.h2.send_data(stream, body, end_stream=True)
+
+    def say_late(self, stream):
+        try:
+            self.say(stream, NAME.encode())
+            self.flush()
+        except h2.exceptions.ProtocolError:
+            pass  # The stream is gone.
+
+
+async def main():
+    server = await asyncio.get_running_loop().create_server(Session, "127.0.0.1", int(sys.argv[1]))
+    await server.serve_forever()
+
+
+asyncio.run(main())

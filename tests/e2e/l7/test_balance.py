@@ -1,0 +1,78 @@
+"""Requests, not connections, are what is spread."""
+
+import signal
+
+import pytest
+
+from h2_client import H2Client
+from proxy_site import FRONT
+
+# One connection each; requests a second.
+CLIENT_RATES = (1, 50, 3000)
+SECONDS = 6
+
+
+def requests_of(server):
+    """The requests that an nginx has logged."""
+    return len(server.access_log.read_text().splitlines())
+
+
+def within(counts, percent):
+    """Whether none is further than that from their mean."""
+    mean = sum(counts) / len(counts)
+    return all(abs(count - mean) <= mean * percent / 100 for count in counts)
+
+
+@pytest.mark.parametrize("policy", ["least_request", "round_robin"])
+def test_clients_of_1_50_and_3000_requests_a_second_load_the_servers_alike(site, policy):
+    servers = [site.nginx(f"n{number}", http="keepalive_requests 1000000;") for number in (1, 2, 3)]
+    site.start_proxy([server.port for server in servers], cluster={"policy": policy})
+    clients = [site.start_h2load("/who", "-n", rate * SECONDS, "-c", 1, "-m", 20, f"--rps={rate}")
+               for rate in CLIENT_RATES]
+    for client in clients:
+        assert client.wait(60) == 0
+        assert " 0 failed, 0 errored" in client.output()
+    counts = [requests_of(server) for server in servers]
+    assert sum(counts) == sum(CLIENT_RATES) * SECONDS
+    assert within(counts, 5), counts
+
+
+def test_weights_share_out_the_requests(site):
+    servers = [site.nginx(f"n{number}", http="keepalive_requests 1000000;") for number in (1, 2)]
+    endpoints = [{"address": "127.0.0.1", "port": server.port, "weight": weight}
+                 for server, weight in zip(servers, (1, 3))]
+    site.start_proxy([], cluster={"policy": "weighted_round_robin", "endpoints": endpoints})
+    assert site.h2load("/who", "-n", 4000, "-c", 1, "-m", 10).good == 4000
+    assert [requests_of(server) for server in servers] == [1000, 3000]
+
+
+def test_least_request_keeps_away_from_a_slow_server(site):
+    """The slow one has its first requests for long, and gets few more."""
+    fast = site.nginx("fast", http="keepalive_requests 1000000;")
+    slow = site.python_peer("h2_server.py", "slow")
+    site.start_proxy([fast.port, slow.port], cluster={"policy": "least_request"})
+    slow.send_signal(signal.SIGSTOP)
+    client = H2Client(site.namespace, FRONT)
+    try:
+        streams = []
+        for _ in range(100):
+            streams.append(client.request("/who"))
+            client.read_for(0.01)
+        waiting = [stream for stream in streams if not client.answers[stream].ended]
+        # The one with fewer open requests is picked: after its first it is the stopped one no more.
+        assert 1 <= len(waiting) <= 5
+    finally:
+        slow.send_signal(signal.SIGCONT)
+    for stream in streams:
+        assert client.finish(stream).status == 200
+    client.close()
+
+
+@pytest.mark.parametrize("policy", ["ring_hash", "maglev", "peak_ewma", "random", "weighted_round_robin"])
+def test_every_policy_serves(site, policy):
+    servers = [site.nginx(f"n{number}") for number in (1, 2, 3)]
+    site.start_proxy([server.port for server in servers], cluster={"policy": policy})
+    load = site.h2load("/who", "-n", 600, "-c", 3, "-m", 10)
+    assert load.good == 600, load.output
+    if policy not in ("ring_hash", "maglev"):
+        assert all(requests_of(server) > 50 for server in servers)

@@ -1,0 +1,222 @@
+"""HTTP/2 through the proxy, spoken by curl, nghttp, h2load, Node, nginx, nghttpd and Python's h2."""
+
+import json
+import os
+import time
+
+import pytest
+
+from h2_client import H2Client
+from netns import wait_for
+from proxy_site import FRONT, PEERS, sha256_of
+
+LARGE_BYTES = 32 << 20
+
+
+@pytest.fixture
+def large_file(site):
+    """Random bytes, so that a piece out of place shows."""
+    path = site.network.directory / "large.bin"
+    path.write_bytes(os.urandom(LARGE_BYTES))
+    return path
+
+
+@pytest.mark.smoke
+def test_curl_gets_a_page_and_its_head(site):
+    server = site.nginx("n1")
+    site.start_proxy([server.port])
+    assert site.curl("/who").stdout == "n1\n"
+    head = site.curl("/who", "--head").stdout
+    assert head.startswith("HTTP/2 200") and "content-length: 3" in head
+    assert "404" in site.curl("/nothing", "-o", "/dev/null", "-w", "%{http_code}").stdout
+
+
+def test_a_large_page_arrives_byte_for_byte(site, large_file):
+    server = site.nginx("n1")
+    (server.www / "large.bin").symlink_to(large_file)
+    site.start_proxy([server.port])
+    got = site.network.directory / "got"
+    site.curl("/large.bin", "-o", got)
+    assert sha256_of(got) == sha256_of(large_file)
+
+
+def test_a_large_upload_arrives_byte_for_byte(site, large_file):
+    server = site.nginx("n1")
+    site.start_proxy([server.port])
+    site.curl("/uploads/large.bin", "-T", large_file, "-f")
+    assert sha256_of(server.www / "uploads" / "large.bin") == sha256_of(large_file)
+
+
+def test_an_upload_that_waits_for_100_continue(site, large_file):
+    """curl waits a second for the answer to its Expect before it sends without: less than that means it was told to."""
+    server = site.nginx("n1")
+    site.start_proxy([server.port])
+    seconds = site.curl("/uploads/a.bin", "-T", large_file, "-f", "-H", "Expect: 100-continue", "--expect100-timeout",
+                        "30", "-o", "/dev/null", "-w", "%{time_total}").stdout
+    assert float(seconds) < 20
+    assert sha256_of(server.www / "uploads" / "a.bin") == sha256_of(large_file)
+
+
+def test_nghttp_with_trailers_priorities_and_many_streams(site):
+    root = site.network.directory / "root"
+    root.mkdir()
+    (root / "page").write_bytes(b"x" * 1000)
+    server = site.nghttpd(root, "--trailer=x-end: here")
+    site.start_proxy([server.port])
+    # nghttp opens idle streams and sends priorities, as older clients do.
+    shown = site.namespace.run(["nghttp", "-v", "-m", "20", f"http://127.0.0.1:{FRONT}/page"]).stdout
+    assert shown.count("recv (stream_id=") > 20 and shown.count("x-end: here") == 20
+    assert shown.count(":status: 200") == 20
+
+
+@pytest.mark.parametrize("connections,streams", [(1, 100), (50, 10)])
+def test_h2load_sees_no_failure(site, connections, streams):
+    servers = [site.nginx(f"n{number}") for number in (1, 2, 3)]
+    site.start_proxy([server.port for server in servers])
+    # nginx ends a connection by GOAWAY after 1000 requests: each server does so several times.
+    load = site.h2load("/who", "-n", 12_000, "-c", connections, "-m", streams)
+    assert load.good == 12_000, load.output
+
+
+def test_node_client_and_server(site):
+    server = site.node_peer("http2_server.js")
+    site.start_proxy([server.port])
+    done = site.namespace.run(["node", PEERS / "node" / "http2_client.js", FRONT, 5_000_000])
+    assert json.loads(done.stdout) == {
+        "post": {"status": 200, "same": True, "trailer": "5000000", "cookie": "a=1; b=2"},
+        "head": {"status": 200, "method": "HEAD", "bytes": 0},
+        "early": {"status": 200, "early": 1},
+    }
+
+
+# --- what one side does reaches the other
+
+@pytest.fixture
+def h2(site):
+    """A client of the test's own and an h2_server behind the proxy, the server in .server."""
+    server = site.python_peer("h2_server.py", "h1")
+    site.start_proxy([server.port])
+    client = H2Client(site.namespace, FRONT)
+    client.server = server
+    yield client
+    client.close()
+
+
+def test_a_reset_by_the_client_reaches_the_server(h2):
+    stream = h2.request("/hang")
+    assert h2.finish(h2.request("/who")).body == b"h1"
+    h2.reset(stream)
+    wait_for(lambda: "reset /hang" in h2.server.output(), 10, "the server to be told")
+    assert h2.finish(h2.request("/who")).body == b"h1"
+
+
+def test_a_client_that_goes_away_resets_its_streams_at_the_server(site, h2):
+    h2.request("/hang")
+    assert h2.finish(h2.request("/who")).body == b"h1"
+    h2.close()
+    wait_for(lambda: "reset /hang" in h2.server.output(), 10, "the server to be told")
+    assert site.curl("/who").stdout == "h1"
+
+
+def test_a_client_that_says_goaway_still_gets_its_answers(h2):
+    stream = h2.request("/sleep/300")
+    h2.socket.sendall(bytes.fromhex("000008070000000000") + bytes(8))
+    assert h2.finish(stream).body == b"h1"
+
+
+def test_an_answer_that_breaks_off_is_reset_and_not_ended(h2):
+    """A body cut short must never look whole."""
+    answer = h2.finish(h2.request("/half"))
+    assert answer.status == 200 and answer.reset is not None and not answer.ended
+    assert h2.finish(h2.request("/who")).body == b"h1"
+
+
+def test_a_reset_by_the_server_is_an_error_answer(h2):
+    answer = h2.finish(h2.request("/reset"))
+    assert answer.status in (502, 503) or answer.reset is not None
+    assert h2.finish(h2.request("/who")).body == b"h1"
+
+
+def test_a_gone_server_is_an_error_answer_and_a_new_one_is_found(site, h2):
+    assert h2.finish(h2.request("/who")).body == b"h1"
+    h2.server.stop()
+    assert h2.finish(h2.request("/who")).status in (502, 503)
+    site.python_peer("h2_server.py", "again", port=h2.server.port)
+    wait_for(lambda: h2.finish(h2.request("/who")).body == b"again", 10, "the restarted server's answer")
+
+
+def test_goaway_of_the_server_costs_no_request(site):
+    server = site.python_peer("h2_server.py", "h1")
+    site.start_proxy([server.port])
+    for _ in range(20):
+        assert site.curl("/goaway", "-f").stdout == "h1"
+
+
+# --- flow control from end to end
+
+BACKLOG_KIB = 4096
+
+
+def test_a_reader_that_stops_holds_only_its_own_stream(site, large_file):
+    server = site.nginx("n1")
+    (server.www / "large.bin").symlink_to(large_file)
+    site.start_proxy([server.port])
+    client = H2Client(site.namespace, FRONT)
+    assert client.finish(client.request("/who")).body == b"n1\n"
+    before = site.proxy_memory_kib()
+    stalled = [client.request("/large.bin") for _ in range(5)]
+    for _ in range(200):
+        assert client.finish(client.request("/who")).body == b"n1\n"
+    client.read_for(0.3)
+    assert [len(client.answers[stream].body) for stream in stalled] == [65535] * 5
+    assert site.proxy_memory_kib() - before < BACKLOG_KIB, "the proxy took in what its client does not take"
+    # And one of them goes on when its reader does.
+    answer = client.answers[stalled[0]]
+    while not answer.ended:
+        client.grant(stalled[0], 1 << 20)
+        size = len(answer.body)
+        while not answer.ended and len(answer.body) < size + 500_000:
+            client.read()
+    assert bytes(answer.body) == large_file.read_bytes()
+    client.close()
+
+
+def test_a_server_that_does_not_read_holds_only_that_upload(site):
+    server = site.python_peer("h2_server.py", "h1")
+    site.start_proxy([server.port])
+    client = H2Client(site.namespace, FRONT)
+    assert client.finish(client.request("/who")).body == b"h1"
+    before = site.proxy_memory_kib()
+    stream = client.request("/unread", method="POST", end=False)
+    sent, still_for = 0, 0
+    while still_for < 5:
+        now = client.send_what_fits(stream, bytes(1 << 20))
+        sent += now
+        still_for = 0 if now else still_for + 1
+        client.read_for(0.05)
+    assert sent < BACKLOG_KIB * 1024, "nothing stopped the sender"
+    assert site.proxy_memory_kib() - before < BACKLOG_KIB
+    assert client.finish(client.request("/who")).body == b"h1"
+    client.close()
+
+
+def test_many_slow_readers_are_held_in_bounded_memory(site, large_file):
+    server = site.nginx("n1")
+    (server.www / "large.bin").symlink_to(large_file)
+    site.start_proxy([server.port])
+    site.curl("/who")
+    before = site.proxy_memory_kib()
+    clients = [H2Client(site.namespace, FRONT, window=1000) for _ in range(20)]
+    for client in clients:
+        for _ in range(20):
+            client.request("/large.bin")
+    for client in clients:
+        while any(len(answer.body) < 1000 for answer in client.answers.values()):
+            client.read()
+    # 400 streams with a window of 256 KiB each towards the server.
+    assert site.proxy_memory_kib() - before < 400 * 256 + BACKLOG_KIB
+    started = time.monotonic()
+    assert site.curl("/who").stdout == "n1\n"
+    assert time.monotonic() - started < 5
+    for client in clients:
+        client.close()
