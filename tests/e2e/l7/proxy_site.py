@@ -59,9 +59,10 @@ class Load:
 class ProxySite:
     """The namespace, the proxy on FRONT, and servers that are started as they are needed."""
 
-    def __init__(self, network, build):
+    def __init__(self, network, build, namespace=None):
+        """`namespace`: where its programs run, if not in one of its own."""
         self.network, self.build = network, build
-        self.namespace: Namespace = network.namespace("l7")
+        self.namespace: Namespace = namespace or network.namespace("l7")
         self.ports = itertools.count(9001)
         self.proxy: Process = None
         self.config_path = network.directory / "proxy.yaml"
@@ -108,7 +109,7 @@ class ProxySite:
         return process
 
     def nghttpd(self, root, *options, port=None):
-        return self.start(["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", root, *options, "PORT"], port)
+        return self.start(["nghttpd", "--no-tls", "-d", root, *options, "PORT"], port)
 
     def python_peer(self, script, *words, port=None):
         """A server of peers/, which takes its port as first word."""
@@ -142,7 +143,7 @@ class ProxySite:
               client_max_body_size 64m;
               {http}
               server {{
-                listen 127.0.0.1:{port} {version} backlog=4096;
+                listen {port} {version} backlog=4096;
                 root {directory}/www;
                 location = /who {{ return 200 "{name}\\n"; }}
                 location /uploads/ {{ dav_methods PUT; create_full_put_path on; }}

@@ -1,6 +1,6 @@
 """Calls the echo service by Python's gRPC.
 
-    grpc_client.py SCENARIO PORT [WORD...]     prints what it found as one line of JSON
+    grpc_client.py SCENARIO [HOST:]PORT [WORD...]     prints what it found as one line of JSON
 """
 
 import collections
@@ -18,8 +18,8 @@ TIMEOUT_S = 30
 
 
 class Echo:
-    def __init__(self, port):
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=OPTIONS)
+    def __init__(self, place):
+        self.channel = grpc.insecure_channel(place if ":" in place else f"127.0.0.1:{place}", options=OPTIONS)
 
     def __getattr__(self, name):
         kind = {"ServerStream": "unary_stream", "Endless": "unary_stream", "ClientStream": "stream_unary",
@@ -121,7 +121,7 @@ def at_once(echo, count):
 
 
 def hold(echo, seconds):
-    """Calls for so long, at 100 a second; counts how each ended, `retriable` ones marked wait_for_ready."""
+    """Calls for so long, at 100 a second; counts who answered, and the errors by their code."""
     ended = collections.Counter()
     until = time.monotonic() + float(seconds)
     while time.monotonic() < until:
@@ -133,13 +133,28 @@ def hold(echo, seconds):
     return ended
 
 
+def on_demand(echo):
+    """Reads numbers from its input, makes so many calls for each, and prints who answered them, or with what error."""
+    total = 0
+    for line in sys.stdin:
+        ended = collections.Counter()
+        for _ in range(int(line)):
+            try:
+                ended[echo.Who(b"", timeout=TIMEOUT_S).decode()] += 1
+            except grpc.RpcError as error:
+                ended[error.code().name] += 1
+        total += ended.total()
+        print(json.dumps(ended), flush=True)
+    return {"total": total}
+
+
 SCENARIOS = (unary, binary_metadata, large, server_stream, client_stream, bidi, deadline, remaining, cancel, fail,
-             unknown, spread, at_once, hold)
+             unknown, spread, at_once, hold, on_demand)
 
 
 def main():
-    scenario, port, *words = sys.argv[1:]
-    found = {one.__name__: one for one in SCENARIOS}[scenario](Echo(port), *words)
+    scenario, place, *words = sys.argv[1:]
+    found = {one.__name__: one for one in SCENARIOS}[scenario](Echo(place), *words)
     print(json.dumps(found), flush=True)
 
 

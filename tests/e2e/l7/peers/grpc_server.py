@@ -98,7 +98,7 @@ def main():
     server = grpc.server(futures.ThreadPoolExecutor(16),
                          options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)])
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", METHODS),))
-    server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")
+    server.add_insecure_port(f"0.0.0.0:{sys.argv[1]}")
     server.start()
     server.wait_for_termination()
 

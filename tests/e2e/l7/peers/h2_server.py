@@ -103,7 +103,7 @@ class Session(asyncio.Protocol):
 
 
 async def main():
-    server = await asyncio.get_running_loop().create_server(Session, "127.0.0.1", int(sys.argv[1]))
+    server = await asyncio.get_running_loop().create_server(Session, "0.0.0.0", int(sys.argv[1]))
     await server.serve_forever()
 
 

@@ -70,6 +70,6 @@ server.addService(service, {
   Unary: unary, Who: (call, done) => done(null, Buffer.from(name)), Fail: fail, Sleep: sleep,
   ServerStream: serverStream, Endless: endless, ClientStream: clientStream, Bidi: bidi,
 });
-server.bindAsync(`127.0.0.1:${port}`, grpc.ServerCredentials.createInsecure(), (error) => {
+server.bindAsync(`0.0.0.0:${port}`, grpc.ServerCredentials.createInsecure(), (error) => {
   if (error) throw error;
 });
