@@ -30,7 +30,7 @@ struct Line {
 };
 
 bool takes_value(std::string_view word) {
-  return word == "--socket" || word == "--timeout" || word == "--generation" || word == "--count";
+  return word == "--socket" || word == "--timeout" || word == "--color" || word == "--generation" || word == "--count";
 }
 
 Line read_line(std::span<const std::string> words) {
@@ -116,7 +116,7 @@ Words arguments_for(const Line& line, const CtlVerb& verb) {
 }
 
 Words option_names(const CtlVerb* verb) {
-  Words names{"--socket", "--timeout", "--help", "--version"};
+  Words names{"--socket", "--timeout", "--color", "--help", "--version"};
   if (verb == nullptr) return names;
   boost::program_options::options_description options;
   verb->add_options(options);

@@ -9,6 +9,8 @@
 
 #include "control/api_client.h"
 #include "control/config_fields.h"
+#include "control/ctl_flows.h"
+#include "control/ctl_repeat.h"
 #include "control/table.h"
 
 namespace sluice {
@@ -17,10 +19,6 @@ namespace {
 
 namespace po = boost::program_options;
 using Json = nlohmann::ordered_json;
-
-void add_json_option(po::options_description& options) {
-  options.add_options()("json", "the server's answer as one line of JSON");
-}
 
 /// A value of the server's JSON as people write it.
 std::string value_text(const Json& value) {
@@ -66,7 +64,7 @@ void write_table(const CtlContext& context, const Table& table, std::string_view
   if (table.empty()) {
     context.output.out << none << '\n';
   } else {
-    context.output.out << table.render();
+    context.output.out << table.render(context.colour);
   }
 }
 
@@ -120,7 +118,7 @@ int run_backend_list(const CtlContext& context, const po::variables_map& options
         const auto text = [&](const std::string& key) {
           return field_text(backend, "pools[].backends[]", key);
         };
-        table.add({pool, name_text(backend), text("address"), text("weight"), text("state")});
+        table.add({pool, name_text(backend), text("address"), text("weight"), state_cell(text("state"))});
       }
     };
     if (one_pool) {
@@ -165,12 +163,12 @@ void show_fields(const CtlContext& context, const Json& item, const std::string&
     const auto found = set.find(key);
     if (found != set.end() && field.accepted.starts_with("a map")) continue;
     if (found != set.end()) {
-      table.add({key, found->second, "operator"});
+      table.add({key, key == "state" ? state_cell(found->second) : found->second, "operator"});
     } else if (!in_list && parent_is_set && !field.default_value().empty()) {
       table.add({key, std::string(field.default_value()), "default"});
     }
   }
-  context.output.out << table.render();
+  context.output.out << table.render(context.colour);
 }
 
 std::string target_of(const CtlContext& context, std::string_view kind) {
@@ -257,10 +255,6 @@ int run_remove(const CtlContext& context, const po::variables_map& options) {
   return ctl_change(context, options, "DELETE", target_of(context, kKind), "");
 }
 
-int run_drain(const CtlContext& context, const po::variables_map& options) {
-  return ctl_change(context, options, "PATCH", target_of(context, "backend"), R"({"state":"drain"})");
-}
-
 int run_undrain(const CtlContext& context, const po::variables_map& options) {
   return ctl_change(context, options, "PATCH", target_of(context, "backend"), R"({"state":"active"})");
 }
@@ -273,29 +267,29 @@ constexpr char kPoolSchema[] = "pools[]";
 constexpr char kBackendSchema[] = "pools[].backends[]";
 
 constexpr CtlVerb kVerbs[] = {
-    {"vip list", "the VIPs as configured", add_json_option, run_vip_list},
-    {"vip show", "all fields of a VIP", add_json_option, run_show<kVip, kVipSchema>, "VIP"},
+    {"vip list", "the VIPs as configured", add_view_options, run_vip_list},
+    {"vip show", "all fields of a VIP", add_view_options, run_show<kVip, kVipSchema>, "VIP"},
     {"vip add", "a new VIP", add_change_options, run_add<kVip>, "NAME FIELD=VALUE..."},
     {"vip set", "change fields of a VIP; FIELD= takes one away", add_change_options, run_set<kVip>,
      "VIP FIELD=VALUE..."},
     {"vip remove", "take a VIP away", add_change_options, run_remove<kVip>, "VIP"},
-    {"pool list", "the pools as configured, and the VIPs that use them", add_json_option, run_pool_list},
-    {"pool show", "all fields of a pool", add_json_option, run_show<kPool, kPoolSchema>, "POOL"},
+    {"pool list", "the pools as configured, and the VIPs that use them", add_view_options, run_pool_list},
+    {"pool show", "all fields of a pool", add_view_options, run_show<kPool, kPoolSchema>, "POOL"},
     {"pool add", "a new pool", add_change_options, run_add<kPool>, "NAME [FIELD=VALUE...]"},
     {"pool set", "change fields of a pool; FIELD= takes one away", add_change_options, run_set<kPool>,
      "POOL FIELD=VALUE..."},
     {"pool remove", "take a pool away that no VIP uses", add_change_options, run_remove<kPool>, "POOL"},
-    {"backend list", "the backends of a pool, or of all, as configured", add_json_option, run_backend_list,
+    {"backend list", "the backends of a pool, or of all, as configured", add_view_options, run_backend_list,
      "[POOL]"},
-    {"backend show", "all fields of a backend", add_json_option, run_show<kBackend, kBackendSchema>,
+    {"backend show", "all fields of a backend", add_view_options, run_show<kBackend, kBackendSchema>,
      "POOL BACKEND"},
     {"backend add", "a new backend in a pool", add_change_options, run_add<kBackend>,
      "POOL NAME FIELD=VALUE..."},
     {"backend set", "change fields of a backend; FIELD= takes one away", add_change_options,
      run_set<kBackend>, "POOL BACKEND FIELD=VALUE..."},
     {"backend remove", "take a backend away", add_change_options, run_remove<kBackend>, "POOL BACKEND"},
-    {"backend drain", "keep its known flows, give it no new ones", add_change_options, run_drain,
-     "POOL BACKEND"},
+    {"backend drain", "keep its known flows, give it no new ones; --wait until they are gone", add_drain_options,
+     ctl_drain, "POOL BACKEND"},
     {"backend undrain", "give it new flows again", add_change_options, run_undrain, "POOL BACKEND"},
 };
 

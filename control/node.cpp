@@ -58,6 +58,7 @@ Result<void> Node::open() {
   auto engine = l4::Engine::open(config_.dpdk, config_.ports, config_.workers);
   if (!engine) return tl::unexpected(engine.error());
   engine_ = std::move(*engine);
+  flow_surveys_.emplace(io_, *engine_, [this] { return backend_idle_timeouts(config_.services, ids_); });
   // What the drivers say from here on is about traffic.
   l4::pass_dpdk_log([](std::string_view line) { spdlog::error("event=driver_error message={}", log_quoted(line)); });
 

@@ -15,6 +15,7 @@
 #include "control/announcer.h"
 #include "control/check_tunnel.h"
 #include "control/config.h"
+#include "control/flow_surveys.h"
 #include "control/health/health_checks.h"
 #include "control/metrics/node_snapshot.h"
 #include "control/next_hops.h"
@@ -55,6 +56,7 @@ class Node {
   const std::string& config_path() const { return config_path_; }
   const l4::Engine& engine() const { return *engine_; }
   const ForwardingIds& ids() const { return ids_; }
+  FlowSurveys& flow_surveys() { return *flow_surveys_; }
   /// Counts the tables published since the start.
   uint64_t generation() const { return generation_; }
   /// Counts the configurations put in place: as long as it is the same, config() is.
@@ -102,6 +104,7 @@ class Node {
   std::unique_ptr<HealthChecks> health_;
   bool first_checks_done_ = false;  ///< nothing is announced before
   ForwardingIds ids_;
+  std::optional<FlowSurveys> flow_surveys_;
   uint64_t generation_ = 0;
   uint64_t applied_ = 1;
   TableTimes table_build_times_{kTableTimeBounds};

@@ -156,6 +156,29 @@ std::string ports_text(const PortRange& ports) {
   return ports.is_single() ? std::to_string(ports.first) : fmt::format("{}-{}", ports.first, ports.last);
 }
 
+FlowReport flow_report_of(Node& node, bool ask) {
+  FlowSurveys& surveys = node.flow_surveys();
+  FlowReport report;
+  report.wanted = ask ? surveys.ask() : surveys.next();
+  report.workers = worker_reports(node);
+  report.survey = surveys.counted();
+  report.survey_age_ms = surveys.age().count();
+  const Services& services = node.config().services;
+  for (const Pool& pool : services.pools) {
+    PoolFlows& flows = report.pools.emplace_back();
+    flows.name = pool.name;
+    for (const Vip& vip : services.vips) {
+      if (vip.pool == pool.name) flows.vips.push_back(vip.name);
+    }
+    for (const Backend& backend : pool.backends) {
+      const auto id = node.ids().backends.find(ForwardingIds::backend_name(pool, backend));
+      flows.backends.push_back({backend.name, backend.address.to_string(), state_name(backend.state),
+                                id ? surveys.flows_of(*id) : 0});
+    }
+  }
+  return report;
+}
+
 std::vector<PortReport> port_reports(const Node& node) {
   std::vector<PortReport> reports;
   for (const l4::Port& port : node.engine().ports()) reports.push_back(port_report(port));

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "control/flow_report.h"
 #include "control/node.h"
 #include "control/report.h"
 
@@ -11,6 +12,9 @@ namespace sluice::control {
 
 /// Sums the workers' counters. `config_error`: why the last reload was refused, or "".
 Report report_of(const Node& node, const std::string& config_error);
+
+/// How many flows each backend has by the last survey; with `ask`, another one is begun.
+FlowReport flow_report_of(Node& node, bool ask);
 
 std::vector<PortReport> port_reports(const Node& node);
 std::vector<WorkerReport> worker_reports(const Node& node);

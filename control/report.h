@@ -121,14 +121,15 @@ std::string to_json(const Report& report);
 /// The reverse. Errors: no JSON object, or a field of another type.
 Result<Report> report_from_json(std::string_view text);
 
-/// How the node is set up and whether it can work. `now` in seconds since 1970.
-std::string render_status(const Report& report, int64_t now);
+/// How the node is set up and whether it can work. `now` in seconds since 1970. With `colour`, here and below,
+/// states are in the colours of a terminal.
+std::string render_status(const Report& report, int64_t now, bool colour = false);
 
 /// The checked backends and why one is down; `now` in seconds since 1970.
-std::string render_health(const Report& report, int64_t now);
+std::string render_health(const Report& report, int64_t now, bool colour = false);
 
 /// The VIP addresses and why one is not announced.
-std::string render_announcements(const Report& report);
+std::string render_announcements(const Report& report, bool colour = false);
 
 /// The counters since the start; with an `earlier` report of the same process also their rates per second
 /// in between. Drop reasons that never occurred are left out.

@@ -38,25 +38,6 @@ Result<uint64_t> number_of(const ApiRequest& request, std::string_view key, uint
 
 }  // namespace
 
-std::string flows_json(const Report& report) {
-  uint64_t flows = 0;
-  uint64_t capacity = 0;
-  Json workers = Json::array();
-  for (const WorkerReport& worker : report.workers) {
-    flows += worker.flows;
-    capacity += worker.flow_capacity;
-    workers.push_back({{"index", worker.index},
-                       {"flows", worker.flows},
-                       {"flow_capacity", worker.flow_capacity},
-                       {"inserted", worker.inserted},
-                       {"expired", worker.expired},
-                       {"evictions", worker.evictions}});
-  }
-  const double occupancy = capacity == 0 ? 0 : static_cast<double>(flows) / static_cast<double>(capacity);
-  return Json{{"flows", flows}, {"flow_capacity", capacity}, {"occupancy", occupancy}, {"workers", workers}}
-      .dump();
-}
-
 ApiResponse answer_events(const EventLog& events, const ApiRequest& request) {
   const auto limit = number_of(request, "limit", 100);
   if (!limit) return api_error(400, limit.error().message);
@@ -74,12 +55,9 @@ ApiResponse answer_events(const EventLog& events, const ApiRequest& request) {
 }
 
 void serve_reports(ApiServer& api, std::function<Report()> report) {
-  const auto whole = [report](const ApiRequest&) { return ApiResponse{200, to_json(report())}; };
+  const auto whole = [report = std::move(report)](const ApiRequest&) { return ApiResponse{200, to_json(report())}; };
   api.route("GET", "/v1/status", whole);
   api.route("GET", "/v1/stats", whole);
-  api.route("GET", "/v1/flows", [report = std::move(report)](const ApiRequest&) {
-    return ApiResponse{200, flows_json(report())};
-  });
 }
 
 void serve_events(ApiServer& api, const EventLog& events) {

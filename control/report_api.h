@@ -1,4 +1,4 @@
-// /v1/status, /v1/stats, /v1/flows and /v1/events: what a node says about itself. Read only.
+// /v1/status, /v1/stats and /v1/events: what a node says about itself. Read only.
 #pragma once
 
 #include <functional>
@@ -15,9 +15,6 @@ void serve_reports(ApiServer& api, std::function<Report()> report);
 
 /// Adds /v1/events. `events` must outlive the server.
 void serve_events(ApiServer& api, const EventLog& events);
-
-/// The body of /v1/flows: how full the flow tables are.
-std::string flows_json(const Report& report);
 
 /// Answers GET /v1/events: those with numbers above ?after, or the newest; ?limit of them, 100 if not given.
 ApiResponse answer_events(const EventLog& events, const ApiRequest& request);

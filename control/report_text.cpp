@@ -33,10 +33,10 @@ std::string core_text(const WorkerReport& worker) {
 }
 
 /// Tables under each other with an empty line between; empty ones leave no trace.
-std::string join(std::string text, const Table& table) {
+std::string join(std::string text, const Table& table, bool colour = false) {
   if (table.empty()) return text;
   if (!text.empty()) text += '\n';
-  return text + table.render();
+  return text + table.render(colour);
 }
 
 /// Whether two reports are of one process, so that their counters can be compared.
@@ -83,7 +83,7 @@ class Counters {
     Table table(std::move(heads));
     for (const Item& item : items) {
       const auto found = before.find(identity(item));
-      std::vector<std::string> cells;
+      std::vector<Table::Cell> cells;
       for (const auto& label : labels) cells.push_back(label.text(item));
       for (const auto& column : columns) {
         const uint64_t now = item.*column.counter;
@@ -195,7 +195,7 @@ std::string status_head(const Report& report, int64_t now) {
 Table port_states(const Report& report) {
   Table table({{"PORT"}, {"KIND"}, {"DEVICE"}, {"LINK"}, {"QUEUES", kRight}});
   for (const PortReport& port : report.ports) {
-    table.add({port.name, port.kind, port.device, port.link, std::to_string(port.queues)});
+    table.add({port.name, port.kind, port.device, state_cell(port.link), std::to_string(port.queues)});
   }
   return table;
 }
@@ -222,7 +222,7 @@ Table backend_states(const Report& report) {
   Table table(
       {{"POOL"}, {"BACKEND"}, {"ADDRESS"}, {"STATE"}, {"WEIGHT", kRight}, {"SHARE", kRight}, {"NEXT HOP"}});
   for (const BackendReport& backend : report.backends) {
-    table.add({backend.pool, backend.name, backend.address, backend.state, std::to_string(backend.weight),
+    table.add({backend.pool, backend.name, backend.address, state_cell(backend.state), std::to_string(backend.weight),
                fmt::format("{:.1f}%", backend.slots_share * 100),
                backend.resolved ? backend.next_hop : "none: " + backend.next_hop});
   }
@@ -231,12 +231,12 @@ Table backend_states(const Report& report) {
 
 }  // namespace
 
-std::string render_status(const Report& report, int64_t now) {
+std::string render_status(const Report& report, int64_t now, bool colour) {
   std::string text = status_head(report, now);
-  text = join(std::move(text), port_states(report));
-  text = join(std::move(text), worker_states(report));
-  text = join(std::move(text), vip_states(report));
-  return join(std::move(text), backend_states(report));
+  text = join(std::move(text), port_states(report), colour);
+  text = join(std::move(text), worker_states(report), colour);
+  text = join(std::move(text), vip_states(report), colour);
+  return join(std::move(text), backend_states(report), colour);
 }
 
 std::string render_stats(const Report& report, const Report* earlier) {
@@ -250,7 +250,7 @@ std::string render_stats(const Report& report, const Report* earlier) {
   return join(std::move(text), drop_counters(counters, report));
 }
 
-std::string render_health(const Report& report, int64_t now) {
+std::string render_health(const Report& report, int64_t now, bool colour) {
   Table table({{"POOL"},
                {"BACKEND"},
                {"ADDRESS"},
@@ -265,22 +265,22 @@ std::string render_health(const Report& report, int64_t now) {
       table.add({backend.pool, backend.name, backend.address, "", "not checked", "", "", "", ""});
       continue;
     }
-    table.add({backend.pool, backend.name, backend.address, backend.checked_at, backend.health,
+    table.add({backend.pool, backend.name, backend.address, backend.checked_at, state_cell(backend.health),
                duration_text(now - backend.health_since) + " ago",
                "in " + duration_text(std::max<int64_t>(0, backend.next_check - now)),
                fmt::format("{:.1f}", static_cast<double>(backend.check_latency_us) / 1000),
                backend.health_error});
   }
-  return table.empty() ? "no pool has backends\n" : table.render();
+  return table.empty() ? "no pool has backends\n" : table.render(colour);
 }
 
-std::string render_announcements(const Report& report) {
+std::string render_announcements(const Report& report, bool colour) {
   Table table({{"ADDRESS"}, {"ANNOUNCED"}, {"VIPS"}, {"WHY"}});
   for (const AnnouncementReport& one : report.announcements) {
     const char* state = one.leaving ? "leaving" : one.announced ? "yes" : "no";
-    table.add({one.address, state, fmt::format("{}", fmt::join(one.vips, ", ")), one.reason});
+    table.add({one.address, state_cell(state), fmt::format("{}", fmt::join(one.vips, ", ")), one.reason});
   }
-  return table.empty() ? "there are no VIPs\n" : table.render();
+  return table.empty() ? "there are no VIPs\n" : table.render(colour);
 }
 
 }  // namespace sluice

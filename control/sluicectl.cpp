@@ -6,11 +6,13 @@
 #include <boost/program_options/parsers.hpp>
 #include <boost/program_options/positional_options.hpp>
 #include <cmath>
+#include <regex>
 #include <sstream>
 #include <utility>
 #include <vector>
 
 #include "control/ctl_complete.h"
+#include "control/ctl_repeat.h"
 #include "control/sluicectl_verbs.h"
 
 namespace sluice {
@@ -29,7 +31,9 @@ po::options_description global_options() {
       "socket", po::value<std::string>()->default_value("/run/sluice/control.sock")->value_name("PATH"),
       "control socket of sluiced")(
       "timeout", po::value<double>()->default_value(5, "5")->value_name("SECONDS"),
-      "wait so long for an answer")("help", "show this text")("version", "show the version");
+      "wait so long for an answer")(
+      "color", po::value<std::string>()->default_value("auto")->value_name("WHEN"),
+      "colours: auto, always or never; auto: on a terminal, unless NO_COLOR is set")("help", "show this text")("version", "show the version");
   return options;
 }
 
@@ -68,9 +72,10 @@ std::string help_text() {
   fmt::format_to(
       out,
       "\nExit codes: {} done, {} sluiced answered with an error, {} wrong command line, "
-      "{} no answer from sluiced, {} config diff found differences, {} changed by somebody else in between\n",
+      "{} no answer from sluiced, {} config diff found differences, {} changed by somebody else in between, "
+      "{} drain --wait: flows were left\n",
       int{kCtlOk}, int{kCtlServerError}, int{kCtlUsage}, int{kCtlUnreachable}, int{kCtlDiffers},
-      int{kCtlStale});
+      int{kCtlStale}, int{kCtlFlowsLeft});
   return fmt::to_string(text);
 }
 
@@ -78,7 +83,7 @@ std::string help_text() {
 Words bare_words(std::span<const std::string> words) {
   Words bare;
   for (size_t i = 0; i < words.size(); ++i) {
-    if (words[i] == "--socket" || words[i] == "--timeout") {
+    if (words[i] == "--socket" || words[i] == "--timeout" || words[i] == "--color") {
       ++i;
     } else if (!words[i].starts_with('-')) {
       bare.push_back(words[i]);
@@ -121,12 +126,14 @@ bool takes(const CtlVerb& verb, size_t count) {
   return count >= most - optional && (any_more || count <= most);
 }
 
-/// program_options takes an optional value only as "--watch=5": makes that of "--watch 5".
+/// program_options takes an optional value only as "--watch=5": makes that of "--watch 5", and of "--wait 5m".
 Words with_optional_values(std::span<const std::string> words) {
   Words joined;
   for (const std::string& word : words) {
     const bool number = !word.empty() && word.find_first_not_of("0123456789.") == std::string::npos;
-    if (number && !joined.empty() && joined.back() == "--watch") {
+    static const std::regex duration("[0-9]+(ms|s|m|h)?");
+    const std::string before = joined.empty() ? "" : joined.back();
+    if ((number && before == "--watch") || (before == "--wait" && std::regex_match(word, duration))) {
       joined.back() += '=' + word;
     } else {
       joined.push_back(word);
@@ -196,10 +203,16 @@ int run_sluicectl(std::span<const std::string> words, const CtlOutput& output) {
   arguments.erase(arguments.begin(), arguments.begin() + static_cast<ptrdiff_t>(word_count(verb->name)));
   if (!takes(*verb, arguments.size()))
     return usage_error(output, fmt::format("usage: sluicectl {}", usage_of(*verb)));
+  const std::string& when = options["color"].as<std::string>();
+  if (when != "auto" && when != "always" && when != "never") {
+    return usage_error(output, fmt::format("--color: found '{}'; accepted: auto, always, never", when));
+  }
   const CtlContext context{options["socket"].as<std::string>(),
                            std::chrono::milliseconds(std::max(1L, std::lround(timeout * 1000))), output,
-                           std::move(arguments)};
-  return verb->run(context, options);
+                           std::move(arguments),
+                           when == "always" || (when == "auto" && output.is_terminal && !output.no_colour)};
+  if (verb->add_options != add_view_options) return verb->run(context, options);
+  return ctl_repeat(context, options, [&](const CtlContext& turn) { return verb->run(turn, options); });
 }
 
 }  // namespace sluice

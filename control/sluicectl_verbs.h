@@ -19,6 +19,7 @@ struct CtlContext {
   std::chrono::milliseconds timeout;
   CtlOutput output;
   std::vector<std::string> words;  ///< behind the verb: as many as its `arguments` ask for
+  bool colour = false;             ///< states are shown in colours
 };
 
 struct CtlVerb {

@@ -15,6 +15,7 @@
 #include "control/api_server.h"
 #include "control/config.h"
 #include "control/file_limit.h"
+#include "control/flow_api.h"
 #include "control/log.h"
 #include "control/log_api.h"
 #include "control/log_line.h"
@@ -205,6 +206,7 @@ int run(const std::string& path) {
   });
   std::string config_error;
   sluice::serve_reports(**api, [&] { return sluice::control::report_of(**node, config_error); });
+  sluice::serve_flows(**api, [&](bool ask) { return sluice::control::flow_report_of(**node, ask); });
   sluice::serve_events(**api, events);
   sluice::serve_log(**api, events);
   serve_node_drain(**api, **node, events);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sluice {
@@ -14,18 +15,33 @@ class Table {
     Align align = Align::kLeft;
   };
 
+  /// What a cell means for its reader; a colour on terminals.
+  enum class Tone { kPlain, kGood, kBad, kChanging };
+  struct Cell {
+    std::string text;
+    Tone tone = Tone::kPlain;
+
+    Cell(std::string plain) : text(std::move(plain)) {}
+    Cell(const char* plain) : text(plain) {}
+    Cell(std::string toned, Tone of) : text(std::move(toned)), tone(of) {}
+  };
+
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
   /// One cell for each column. Control characters are shown as '?', an empty cell as '-'.
-  void add(std::vector<std::string> cells);
+  void add(std::vector<Cell> cells);
   bool empty() const { return rows_.empty(); }
 
   /// Title line and rows, two spaces between columns, without spaces at line ends; "" if there are no rows.
-  std::string render() const;
+  /// With `colour`, escape sequences around cells that have a tone.
+  std::string render(bool colour = false) const;
 
  private:
   std::vector<Column> columns_;
-  std::vector<std::vector<std::string>> rows_;
+  std::vector<std::vector<Cell>> rows_;
 };
+
+/// A cell with the tone of the state that `text` names: "healthy", "down", "drain", ...
+Table::Cell state_cell(std::string text);
 
 }  // namespace sluice

@@ -6,8 +6,35 @@
 
 namespace sluice {
 
+namespace {
+
+FlowTick idle_timeout_ticks(const Vip& vip) {
+  const auto seconds = std::clamp<int64_t>(vip.idle_timeout.count(), 1, kMaxIdleTimeoutSeconds);
+  return static_cast<FlowTick>((seconds + kFlowTickSeconds - 1) / kFlowTickSeconds);
+}
+
+}  // namespace
+
 std::string ForwardingIds::backend_name(const Pool& pool, const Backend& backend) {
   return fmt::format("{} {}", pool.name, backend.address.to_string());
+}
+
+std::vector<FlowTick> backend_idle_timeouts(const Services& services, const ForwardingIds& ids) {
+  std::map<std::string, FlowTick> of_pool;
+  for (const Vip& vip : services.vips) {
+    FlowTick& longest = of_pool[vip.pool];
+    longest = std::max(longest, idle_timeout_ticks(vip));
+  }
+  std::vector<FlowTick> timeouts;
+  for (const Pool& pool : services.pools) {
+    for (const Backend& backend : pool.backends) {
+      const auto id = ids.backends.find(ForwardingIds::backend_name(pool, backend));
+      if (!id) continue;
+      if (timeouts.size() <= *id) timeouts.resize(*id + 1u);
+      timeouts[*id] = of_pool[pool.name];
+    }
+  }
+  return timeouts;
 }
 
 Result<std::unique_ptr<const ForwardingTable>> ForwardingTable::build(const Services& services,
@@ -97,8 +124,7 @@ Result<void> ForwardingTable::add_vip(const Vip& vip, ForwardingIds& ids) {
   entry.id = *id;
   entry.slots = pool->second.slots->data();
   entry.slot_count = static_cast<uint32_t>(pool->second.slots->size());
-  const auto seconds = std::clamp<int64_t>(vip.idle_timeout.count(), 1, kMaxIdleTimeoutSeconds);
-  entry.idle_timeout = static_cast<FlowTick>((seconds + kFlowTickSeconds - 1) / kFlowTickSeconds);
+  entry.idle_timeout = idle_timeout_ticks(vip);
   longest_idle_timeout_ = std::max(longest_idle_timeout_, entry.idle_timeout);
   vips_.push_back(entry);
   return {};

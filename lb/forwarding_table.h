@@ -73,6 +73,10 @@ struct ForwardingIds {
   static std::string backend_name(const Pool& pool, const Backend& backend);
 };
 
+/// The idle time-out of each backend's flows in ticks, by its number: the longest of the VIPs that use its
+/// pool, as a flow entry does not say of which VIP it is. 0 for numbers that no backend has.
+std::vector<FlowTick> backend_idle_timeouts(const Services& services, const ForwardingIds& ids);
+
 class ForwardingTable {
  public:
   /// Builds the table of `services`. `previous` (may be null) lends the Maglev tables of pools that did not

@@ -108,6 +108,22 @@ std::map<BackendId, int> shares(const ForwardVip& vip) {
   return counts;
 }
 
+TEST(BackendIdleTimeouts, AreTheLongestOfTheVipsThatUseTheBackend) {
+  Services all = services();
+  all.vips.push_back(vip("web2", "203.0.113.12", "blue"));
+  all.vips.back().idle_timeout = std::chrono::seconds(901);
+  all.pools.push_back({"unused", 1009, {backend(1)}});
+  ForwardingIds ids;
+  const Table table = build(all, ids);
+  const std::vector<FlowTick> timeouts = backend_idle_timeouts(all, ids);
+  ASSERT_EQ(timeouts.size(), 12u) << "numbers from 1, up to the highest";
+  EXPECT_EQ(timeouts[kNoBackend], 0);
+  EXPECT_EQ(timeouts[id_of(ids, "blue", 2)], 451) << "rounded up to ticks";
+  EXPECT_EQ(timeouts[id_of(ids, "green", 2)], 30);
+  EXPECT_EQ(timeouts[id_of(ids, "unused", 1)], 0);
+  EXPECT_EQ(table->longest_idle_timeout(), 451);
+}
+
 TEST(ForwardVip, PicksEverySlotByTheUpperHalfOfTheHash) {
   const std::vector<BackendId> slots = {10, 11, 12};
   ForwardVip vip;

@@ -23,6 +23,7 @@
 
 #include "control/api_client.h"
 #include "control/log_api.h"
+#include "control/flow_api.h"
 #include "control/report_api.h"
 
 namespace sluice {
@@ -71,6 +72,7 @@ class ServiceApi : public testing::Test {
     serve_events(*server_, events_);
     serve_log(*server_, events_);
     serve_reports(*server_, [] { return Report{}; });
+    serve_flows(*server_, [](bool) { return FlowReport{}; });
     thread_ = std::thread([this] { io_.run(); });
   }
   void TearDown() override {
@@ -311,18 +313,55 @@ TEST(EventLogTest, KeepsTheNewestAndCountsOn) {
   EXPECT_EQ(numbers(99, 10), "");
 }
 
-TEST(FlowsJson, SumsTheWorkers) {
-  Report report;
+FlowReport flow_report() {
+  FlowReport report;
   report.workers.resize(2);
   report.workers[0].flows = 10;
   report.workers[0].flow_capacity = 100;
   report.workers[1].flows = 40;
   report.workers[1].flow_capacity = 100;
-  const json flows = json::parse(flows_json(report));
+  report.survey = 3;
+  report.wanted = 4;
+  report.pools = {{"web", {"www"}, {{"b1", "10.0.0.1", "active", 30}, {"b 2", "10.0.0.2", "drain", 5}}},
+                  {"mail", {}, {}}};
+  return report;
+}
+
+TEST(FlowsJson, SumsWorkersAndBackends) {
+  const json flows = json::parse(to_json(flow_report()));
   EXPECT_EQ(flows["flows"], 50);
   EXPECT_EQ(flows["occupancy"], 0.25);
   EXPECT_EQ(flows["workers"].size(), 2u);
-  EXPECT_EQ(json::parse(flows_json(Report{}))["occupancy"], 0.0);
+  EXPECT_EQ(flows["pools"][0]["flows"], 35);
+  EXPECT_EQ(json::parse(to_json(FlowReport{}))["occupancy"], 0.0);
+  const auto back = flow_report_from_json(to_json(flow_report()));
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(to_json(*back), to_json(flow_report()));
+  for (const char* wrong : {"", "[]", "{}", R"({"workers":[],"survey":{}})"}) EXPECT_FALSE(flow_report_from_json(wrong));
+}
+
+TEST(FlowsApi, LeavesOutWhatIsNotAskedForAndAsksForNoSurveyTwice) {
+  int asked = 0;
+  const auto get = [&](const std::string& query) {
+    const ApiResponse answer = answer_flows(
+        [&](bool ask) {
+          asked += ask;
+          return flow_report();
+        },
+        {.method = "GET", .path = "/v1/flows", .query = query});
+    return std::pair(answer.status, json::parse(answer.body));
+  };
+  EXPECT_EQ(get("").second["pools"].size(), 2u);
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(get("survey=4").second["survey"]["wanted"], 4);
+  EXPECT_EQ(asked, 1);
+  const json one = get("pool=web&backend=b%202").second;
+  EXPECT_EQ(one["pools"].size(), 1u);
+  EXPECT_EQ(one["pools"][0]["backends"].size(), 1u);
+  EXPECT_EQ(one["pools"][0]["backends"][0]["flows"], 5);
+  EXPECT_EQ(get("pool=none").first, 404u);
+  EXPECT_EQ(get("pool=web&backend=none").first, 404u);
+  for (const char* wrong : {"backend=b1", "survey=", "survey=x", "survey=-1"}) EXPECT_EQ(get(wrong).first, 400u) << wrong;
 }
 
 TEST_F(ServiceApi, TheLogLevelIsShownAndChanged) {

@@ -227,7 +227,8 @@ TEST(SluicectlPackaging, TheManPageNamesEveryVerbAndExitCode) {
   const std::string page = text_of(kPackaging + "man/sluicectl.1");
   for (const CtlVerb& verb : sluicectl_verbs())
     EXPECT_THAT(page, HasSubstr(fmt::format("\\fB{}\\fR", verb.name)));
-  for (const int code : {kCtlOk, kCtlServerError, kCtlUsage, kCtlUnreachable, kCtlDiffers, kCtlStale}) {
+  for (const int code : {kCtlOk, kCtlServerError, kCtlUsage, kCtlUnreachable, kCtlDiffers, kCtlStale,
+                         kCtlFlowsLeft}) {
     EXPECT_THAT(page, HasSubstr(fmt::format(".TP\n.B {}\n", code)));
   }
 }

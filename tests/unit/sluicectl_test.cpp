@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "control/api_server.h"
+#include "control/flow_api.h"
 #include "control/report.h"
 #include "control/sluicectl_verbs.h"
 
@@ -31,10 +32,10 @@ struct Ran {
   std::string err;
 };
 
-Ran run(const std::vector<std::string>& words, bool is_terminal = false) {
+Ran run(const std::vector<std::string>& words, bool is_terminal = false, bool no_colour = false) {
   std::ostringstream out;
   std::ostringstream err;
-  const int code = run_sluicectl(words, {out, err, is_terminal});
+  const int code = run_sluicectl(words, {out, err, is_terminal, no_colour});
   return {code, out.str(), err.str()};
 }
 
@@ -58,6 +59,31 @@ class Sluicectl : public testing::Test {
     };
     server_->route("GET", "/v1/status", answer);
     server_->route("GET", "/v1/stats", answer);
+    report_.backends.resize(3);
+    report_.backends[0] = {.pool = "web", .name = "b1", .state = "active", .health = "healthy"};
+    report_.backends[1] = {.pool = "web", .name = "b2", .state = "drain", .health = "held"};
+    report_.backends[2] = {.pool = "web", .name = "b3", .state = "down", .health = "unhealthy"};
+    serve_flows(*server_, [this](bool ask) {
+      ++(ask ? asked_ : looked_);
+      flows_.wanted = asked_;
+      // Nothing is known before the second look after a question.
+      if (!ask && looked_ % 2 == 0) {
+        flows_.survey = asked_;
+        if (!flows_left_.empty()) {
+          flows_.pools[0].backends[1].flows = flows_left_.front();
+          flows_left_.erase(flows_left_.begin());
+        }
+      }
+      return flows_;
+    });
+    flows_.workers.resize(1);
+    flows_.workers[0].flows = 1024;
+    flows_.workers[0].flow_capacity = 4096;
+    flows_.pools = {{"web", {"www", "www6"}, {{"b1", "10.0.0.1", "active", 700}, {"b2", "10.0.0.2", "drain", 0}}},
+                    {"mail", {}, {{"b1", "10.0.1.1", "down", 0}}}};
+    server_->route("PATCH", "/v1/pools/{pool}/backends/{backend}", [](const ApiRequest&) {
+      return ApiResponse{200, R"({"generation": 7, "changes": [{"text": "drained"}]})"};
+    });
     thread_ = std::thread([this] { io_.run(); });
   }
   void TearDown() override {
@@ -72,6 +98,10 @@ class Sluicectl : public testing::Test {
   std::filesystem::path directory_;
   std::string socket_;
   Report report_;
+  FlowReport flows_;
+  std::vector<uint64_t> flows_left_;  ///< of web's b2, survey by survey
+  uint64_t asked_ = 0;
+  uint64_t looked_ = 0;
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_.get_executor()};
   std::unique_ptr<ApiServer> server_;
@@ -112,6 +142,89 @@ TEST_F(Sluicectl, WatchRedrawsATerminalAndOnlyThenWritesEscapes) {
   EXPECT_THAT(once.out, Not(HasSubstr("\033")));
 }
 
+TEST_F(Sluicectl, EveryVerbThatShowsSomethingCanBeWatched) {
+  for (const std::string verb : {"status", "health", "announce", "flows"}) {
+    const Ran pipe = run({"--socket", socket_, verb, "--watch", "0.1", "--count", "2"});
+    EXPECT_EQ(pipe.code, 0) << pipe.err;
+    EXPECT_THAT(pipe.out, Not(HasSubstr("\033")));
+    const std::regex time("(^|\n)[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}\n\n");
+    EXPECT_EQ(std::distance(std::sregex_iterator(pipe.out.begin(), pipe.out.end(), time), {}), 2) << pipe.out;
+    const Ran terminal = run({"--socket", socket_, verb, "--watch", "0.1", "--count", "2"}, true);
+    EXPECT_THAT(terminal.out, testing::StartsWith("\033[H\033[J"));
+    const Ran json = run({"--socket", socket_, verb, "--watch", "0.1", "--count", "2", "--json"});
+    EXPECT_EQ(std::count(json.out.begin(), json.out.end(), '\n'), 2) << json.out;
+    EXPECT_TRUE(json.out.starts_with('{'));
+  }
+}
+
+TEST_F(Sluicectl, StatesHaveColoursOnATerminalUnlessTheUserWantsNone) {
+  const std::vector<std::string> words{"--socket", socket_, "health"};
+  const auto with = [&](const std::string& when) {
+    auto all = words;
+    all.push_back("--color=" + when);
+    return all;
+  };
+  EXPECT_THAT(run(words).out, Not(HasSubstr("\033")));
+  EXPECT_THAT(run(with("auto")).out, Not(HasSubstr("\033")));
+  EXPECT_THAT(run(with("never"), true).out, Not(HasSubstr("\033")));
+  EXPECT_THAT(run(words, true, true).out, Not(HasSubstr("\033"))) << "NO_COLOR";
+  for (const std::string& out : {run(words, true).out, run(with("always")).out, run(with("always"), true, true).out}) {
+    EXPECT_THAT(out, HasSubstr("\033[32mhealthy\033[0m  "));
+    EXPECT_THAT(out, HasSubstr("\033[33mheld\033[0m  "));
+    EXPECT_THAT(out, HasSubstr("\033[31munhealthy\033[0m  "));
+  }
+  // Columns stay where they are.
+  EXPECT_EQ(std::regex_replace(run(words, true).out, std::regex("\033\\[[0-9]*m"), ""), run(words).out);
+}
+
+TEST_F(Sluicectl, FlowsWaitsForASurveyOfItsOwn) {
+  const Ran ran = run({"--socket", socket_, "flows"});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(asked_, 1u);
+  EXPECT_EQ(looked_, 2u);
+  EXPECT_THAT(ran.out, HasSubstr("0          1024  4096  25.0%"));
+  EXPECT_THAT(ran.out, HasSubstr("web   www, www6  b1       10.0.0.1  active    700\n"));
+  EXPECT_THAT(run({"--socket", socket_, "flows", "mail"}).out, Not(HasSubstr("www")));
+  const Ran missing = run({"--socket", socket_, "flows", "none"});
+  EXPECT_EQ(missing.code, 1);
+  EXPECT_EQ(missing.err, "sluicectl: there is no pool 'none'\n");
+}
+
+TEST_F(Sluicectl, AWaitingDrainReturnsWhenNoFlowIsLeft) {
+  flows_left_ = {12, 1, 0};
+  const Ran ran = run({"--socket", socket_, "backend", "drain", "web", "b2", "--wait"});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(asked_, 3u);
+  EXPECT_TRUE(std::regex_match(
+      ran.out, std::regex("drained \\(generation 7\\)\npool web: backend b2: 0 flows left after [0-9.]+ s\n")))
+      << ran.out;
+}
+
+TEST_F(Sluicectl, AWaitingDrainSaysWhatIsLeftWhenTheTimeIsUp) {
+  flows_left_ = {12, 1};
+  const Ran ran = run({"--socket", socket_, "backend", "drain", "web", "b2", "--wait", "100ms"});
+  EXPECT_EQ(ran.code, kCtlFlowsLeft) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("pool web: backend b2: 1 flow left after ")) << "counted again at the end";
+  flows_left_ = {9};
+  const Ran json = run({"--socket", socket_, "backend", "drain", "web", "b2", "--wait=0", "--json"});
+  EXPECT_EQ(json.code, kCtlFlowsLeft);
+  EXPECT_THAT(json.out, HasSubstr(R"({"pool":"web","backend":"b2","flows":9,"waited_ms":)"));
+}
+
+TEST_F(Sluicectl, AWaitingDrainEndsWithAnErrorWhereThereIsNothingToWaitFor) {
+  const Ran active = run({"--socket", socket_, "backend", "drain", "web", "b1", "--wait"});
+  EXPECT_EQ(active.code, 1);
+  EXPECT_EQ(active.err, "sluicectl: pool web: backend b1: is active again; somebody has undrained it\n");
+  const Ran missing = run({"--socket", socket_, "backend", "drain", "web", "b9", "--wait"});
+  EXPECT_EQ(missing.err, "sluicectl: there is no backend 'b9' in pool 'web'\n");
+}
+
+TEST_F(Sluicectl, ADryRunOfADrainDoesNotWait) {
+  flows_left_ = {12};
+  EXPECT_EQ(run({"--socket", socket_, "backend", "drain", "web", "b2", "--wait", "--dry-run"}).code, 0);
+  EXPECT_EQ(asked_, 0u);
+}
+
 TEST_F(Sluicectl, WatchWithJsonIsALinePerTurn) {
   const Ran ran = run({"--socket", socket_, "stats", "--watch", "0.1", "--count", "2", "--json"});
   std::istringstream lines(ran.out);
@@ -147,7 +260,13 @@ TEST(SluicectlWords, AMissingServerIsCode3WithWhatToDo) {
 TEST(SluicectlWords, WrongCommandLinesAreCode2AndOneLine) {
   const std::vector<std::vector<std::string>> wrong{{},
                                                     {"stat"},
-                                                    {"status", "--watch"},
+                                                    {"status", "--watch", "0"},
+                                                    {"vip", "list", "--count", "2"},
+                                                    {"events", "--color", "no"},
+                                                    {"--color", "red", "status"},
+                                                    {"backend", "drain", "web", "b1", "--wait=soon"},
+                                                    {"backend", "drain", "web", "b1", "--wait=5d"},
+                                                    {"backend", "undrain", "web", "b1", "--wait"},
                                                     {"--json"},
                                                     {"status", "more"},
                                                     {"stats", "--wat"},
@@ -209,7 +328,7 @@ TEST(SluicectlDocs, ListTheVerbsOptionsAndExitCodesOfTheHelpAndNoOthers) {
   std::set<std::string> options{"option"};
   const std::regex option("\n  (--[a-z-]+)");
   for (std::sregex_iterator i(help.begin(), help.end(), option), end; i != end; ++i) options.insert((*i)[1]);
-  EXPECT_EQ(options.size(), 10u) << help;
+  EXPECT_EQ(options.size(), 12u) << help;
   EXPECT_EQ(first_cells("Options"), options);
 
   std::set<std::string> codes{"code"};

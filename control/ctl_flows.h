@@ -1,0 +1,18 @@
+// sluicectl's verbs about flows: who has how many, and a drain that waits until they are gone.
+#pragma once
+
+#include <span>
+
+#include "control/sluicectl_verbs.h"
+
+namespace sluice {
+
+std::span<const CtlVerb> ctl_flow_verbs();
+
+/// The verb "backend drain", in the list of ctl_services.h: drains; with --wait surveys the flows until the
+/// backend has none or the time is up, and says how many were left.
+int ctl_drain(const CtlContext& context, const boost::program_options::variables_map& options);
+/// Those of changes, and --wait.
+void add_drain_options(boost::program_options::options_description& options);
+
+}  // namespace sluice
