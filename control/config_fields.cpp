@@ -144,6 +144,8 @@ constexpr ConfigField kFields[] = {
     {"pools[].health.udp_expected", "a text", "silence is good too", "udp: what the answer must begin with."},
     {"pools[].health.command", "a list of texts: a program by its absolute path, and its arguments",
      "none; required for external", "external: exit status 0 is good."},
+    {"pools[].health.passive", "on or off", "off",
+     "on: what traffic shows counts too: SYNs that clients repeat, ICMP errors."},
     {"pools[].backends", "a list of maps", "none", "The servers of the pool."},
     {"pools[].backends[].name", kName, "its address", "What the backend is called in reports."},
     {"pools[].backends[].address", "a unicast IPv4 or IPv6 address", kRequired,

@@ -51,6 +51,7 @@ void read_health(const ConfigSection& section, HealthCheck& check) {
   read_milliseconds(section, "interval", "pools[].health.interval", check.interval);
   read_milliseconds(section, "fast_interval", "pools[].health.fast_interval", check.fast_interval);
   read_milliseconds(section, "timeout", "pools[].health.timeout", check.timeout);
+  section.choice("passive", check.passive, {{"on", true}, {"off", false}});
   section.number("rise", check.rise);
   section.number("fall", check.fall);
   section.value("path", check.path, [](const std::string& text) -> Result<std::string> {

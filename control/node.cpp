@@ -84,6 +84,7 @@ Result<void> Node::open() {
   // announced before each was checked once.
   health_ = std::make_unique<HealthChecks>(io_, [this] { on_health_change(); });
   if (auto checked = check_health(config_.services, true); !checked) return checked;
+  watch_traffic();
   return publish(config_.services);
 }
 
@@ -189,6 +190,29 @@ Result<void> Node::ready_tunnel(const Tunnel& tunnel, const std::vector<HealthTa
     health_->set_tunnel(tunnel_.get());
   }
   return tunnel_->configure(tunnel, std::move(vips));
+}
+
+void Node::watch_traffic() {
+  passive_watch_.emplace(
+      io_, [this]() -> const std::vector<Pool>& { return config_.services.pools; },
+      [this](const Pool& pool, const Backend& backend) { return passive_signals(pool, backend); },
+      [this](const Pool& pool, const Backend& backend, const std::string& what, std::chrono::seconds hold) {
+        health_->report_passive_failure(pool.name, backend.address, what, hold);
+      });
+}
+
+PassiveSignals Node::passive_signals(const Pool& pool, const Backend& backend) const {
+  PassiveSignals sum;
+  const auto id = ids_.backends.find(ForwardingIds::backend_name(pool, backend));
+  if (!id) return sum;
+  for (const auto& worker : engine_->workers()) {
+    const l4::BackendSignals& signals = worker->counters().signals[*id];
+    sum.packets += worker->counters().backends[*id].packets.read();
+    sum.syns += signals.syns.read();
+    sum.syns_again += signals.syns_again.read();
+    sum.unreachable_errors += signals.unreachable_errors.read();
+  }
+  return sum;
 }
 
 void Node::on_health_change() {
@@ -304,6 +328,7 @@ Result<Egress> Node::egress_of(const Backend& backend) const {
 }
 
 void Node::stop() {
+  passive_watch_.reset();
   health_.reset();
   if (next_hops_ != nullptr) next_hops_->stop();
   if (engine_ != nullptr) engine_->stop();

@@ -19,6 +19,7 @@
 #include "control/health/health_checks.h"
 #include "control/metrics/node_snapshot.h"
 #include "control/next_hops.h"
+#include "control/passive_watch.h"
 #include "dataplane/bpf/reply_filter.h"
 #include "dataplane/l4/engine.h"
 #include "lb/announcement.h"
@@ -75,6 +76,9 @@ class Node {
   /// What checks know of a backend; nullptr if it is not checked.
   const BackendHealth* health_of(const Pool& pool, const Backend& backend) const;
 
+  /// What the workers' traffic says about a backend, in total.
+  PassiveSignals passive_signals(const Pool& pool, const Backend& backend) const;
+
   /// How frames leave for a backend now, or in words why they do not.
   Result<Egress> egress_of(const Backend& backend) const;
 
@@ -87,6 +91,7 @@ class Node {
   Result<void> check_health(const Services& services, bool trusted);
   Result<void> ready_tunnel(const Tunnel& tunnel, const std::vector<HealthTarget>& targets);
   void on_health_change();
+  void watch_traffic();
   void announce(const Services& services, const std::vector<PoolHealth>& pools);
   void track_next_hops(const Services& services);
   void on_next_hop_change();
@@ -102,6 +107,7 @@ class Node {
   Result<bpf::ReplyFilter> reply_filter_ = fail("not loaded");
   std::unique_ptr<CheckTunnel> tunnel_;  ///< absent until a pool is checked through it
   std::unique_ptr<HealthChecks> health_;
+  std::optional<PassiveWatch> passive_watch_;
   bool first_checks_done_ = false;  ///< nothing is announced before
   ForwardingIds ids_;
   std::optional<FlowSurveys> flow_surveys_;

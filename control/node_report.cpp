@@ -139,6 +139,10 @@ BackendReport backend_report(const Node& node, const Pool& pool, const Backend& 
     report.next_hop = way.error().message;
   }
   add_health(node, pool, backend, report);
+  const PassiveSignals signals = node.passive_signals(pool, backend);
+  report.syns = signals.syns;
+  report.syns_again = signals.syns_again;
+  report.unreachable_errors = signals.unreachable_errors;
   if (const auto id = node.ids().backends.find(ForwardingIds::backend_name(pool, backend))) {
     report.slots_share = node.engine().table()->slots_share(pool.name, *id);
     for (const auto& worker : node.engine().workers()) {

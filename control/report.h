@@ -78,6 +78,9 @@ struct BackendReport {
   uint64_t checks = 0;
   uint64_t failed_checks = 0;
   std::string checked_at;  ///< "direct", or "tunnel, " and the VIP; "": it is not checked
+  uint64_t syns = 0;                ///< SYNs sent to it
+  uint64_t syns_again = 0;          ///< of these, repeated by the client
+  uint64_t unreachable_errors = 0;  ///< ICMP destination unreachable about its flows
 };
 
 /// A VIP address.

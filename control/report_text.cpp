@@ -259,17 +259,22 @@ std::string render_health(const Report& report, int64_t now, bool colour) {
                {"SINCE"},
                {"NEXT"},
                {"MS", kRight},
+               {"SYNS", kRight},
+               {"REPEATED", kRight},
+               {"ICMP ERRORS", kRight},
                {"LAST ERROR"}});
   for (const BackendReport& backend : report.backends) {
+    const std::string syns = std::to_string(backend.syns), again = std::to_string(backend.syns_again),
+                      errors = std::to_string(backend.unreachable_errors);
     if (backend.health.empty()) {
-      table.add({backend.pool, backend.name, backend.address, "", "not checked", "", "", "", ""});
+      table.add({backend.pool, backend.name, backend.address, "", "not checked", "", "", "", syns, again, errors, ""});
       continue;
     }
     table.add({backend.pool, backend.name, backend.address, backend.checked_at, state_cell(backend.health),
                duration_text(now - backend.health_since) + " ago",
                "in " + duration_text(std::max<int64_t>(0, backend.next_check - now)),
-               fmt::format("{:.1f}", static_cast<double>(backend.check_latency_us) / 1000),
-               backend.health_error});
+               fmt::format("{:.1f}", static_cast<double>(backend.check_latency_us) / 1000), syns,
+               again, errors, backend.health_error});
   }
   return table.empty() ? "no pool has backends\n" : table.render(colour);
 }

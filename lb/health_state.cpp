@@ -1,5 +1,7 @@
 #include "lb/health_state.h"
 
+#include <algorithm>
+
 namespace sluice {
 
 bool HealthState::on_check(bool good, HealthTime now, const HealthCheck& check, const PoolPolicy& policy) {
@@ -15,13 +17,26 @@ bool HealthState::on_check(bool good, HealthTime now, const HealthCheck& check, 
     healthy_ = true;
   } else {
     if (streak_ < check.fall) return false;
-    healthy_ = false;
-    falls_.push_back(now);
-    while (!falls_.empty() && falls_.front() + policy.flap_window < now) falls_.pop_front();
-    if (policy.flap_limit > 0 && falls_.size() >= policy.flap_limit) held_until_ = now + policy.flap_hold;
+    fall(now, policy);
   }
   streak_ = 0;
   return true;
+}
+
+bool HealthState::on_passive_failure(HealthTime now, std::chrono::nanoseconds hold, const PoolPolicy& policy) {
+  const bool changed = healthy_;
+  settled_ = true;
+  streak_ = 0;
+  if (changed) fall(now, policy);
+  held_until_ = std::max(held_until_, now + hold);
+  return changed;
+}
+
+void HealthState::fall(HealthTime now, const PoolPolicy& policy) {
+  healthy_ = false;
+  falls_.push_back(now);
+  while (!falls_.empty() && falls_.front() + policy.flap_window < now) falls_.pop_front();
+  if (policy.flap_limit > 0 && falls_.size() >= policy.flap_limit) held_until_ = now + policy.flap_hold;
 }
 
 }  // namespace sluice

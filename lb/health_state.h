@@ -21,15 +21,21 @@ class HealthState {
   /// Takes in the result of one check that ended at `now`. True if healthy() changed.
   bool on_check(bool good, HealthTime now, const HealthCheck& check, const PoolPolicy& policy);
 
+  /// Traffic shows at `now` that the backend is in trouble, whatever its checks say: it is unhealthy at once and
+  /// for at least `hold`. True if healthy() changed.
+  bool on_passive_failure(HealthTime now, std::chrono::nanoseconds hold, const PoolPolicy& policy);
+
   bool healthy() const { return healthy_; }
   /// At least one check has ended.
   bool settled() const { return settled_; }
   /// The last results contradict the state: it may change soon, so check more often.
   bool in_doubt() const { return streak_ > 0; }
-  /// Flap damping keeps a backend unhealthy whose checks are good, until then.
+  /// Flap damping, or what traffic has shown, keeps a backend unhealthy whose checks are good, until then.
   HealthTime held_until() const { return held_until_; }
 
  private:
+  void fall(HealthTime now, const PoolPolicy& policy);
+
   bool healthy_;
   bool settled_;
   uint32_t streak_ = 0;  ///< checks in a row against the present state

@@ -163,12 +163,21 @@ bool HealthChecks::settled() const {
 }
 
 void HealthChecks::report_passive_failure(std::string_view pool, const IpAddress& address,
-                                          const std::string& what) {
+                                          const std::string& what, nanoseconds hold) {
   const auto slot = slot_of(pool, address);
   if (!slot || !slots_[*slot]->settings.check.passive || !is_checked(slots_[*slot]->settings)) return;
   Target& target = *slots_[*slot];
   const auto now = steady_clock::now();
-  count(target, CheckResult::bad(what), now);
+  const bool changed = target.state.on_passive_failure(now, hold, target.settings.policy);
+  const bool first = !std::exchange(target.health.settled, true);
+  target.passive_error = what;
+  target.health.healthy = false;
+  target.health.last_error = what;
+  if (changed) target.health.since = system_clock::now();
+  if (changed || first) {
+    log_change(target);
+    schedule_change();
+  }
   // One that is being checked is planned when that ends.
   if (target.running == nullptr && !target.waits_for_turn) {
     plan(*slot, now, std::min(target.settings.check.fast_interval, target.settings.check.interval));
@@ -281,6 +290,8 @@ void HealthChecks::count(Target& target, const CheckResult& result, HealthTime n
   health.settled = true;
   health.healthy = target.state.healthy();
   health.held = good && !health.healthy && target.state.held_until() > now;
+  if (health.healthy) target.passive_error.clear();
+  if (health.held && !target.passive_error.empty()) health.last_error = target.passive_error;
   if (changed) health.since = health.last_check;
   if (changed || (first && !good)) log_change(target);
   if (changed || first) schedule_change();

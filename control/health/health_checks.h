@@ -56,9 +56,10 @@ class HealthChecks {
   /// Every target has settled.
   bool settled() const;
 
-  /// Counts as a bad check: traffic shows that the backend is in trouble. `what` is the error, one line. For
-  /// targets with check.passive; others and unknown ones are left alone.
-  void report_passive_failure(std::string_view pool, const IpAddress& address, const std::string& what);
+  /// Traffic shows that the backend is in trouble, in a line of words: it is unhealthy at once, and for `hold`
+  /// its good checks do not help. For targets with check.passive; others and unknown ones are left alone.
+  void report_passive_failure(std::string_view pool, const IpAddress& address, const std::string& what,
+                              std::chrono::nanoseconds hold);
 
  private:
   struct Target {
@@ -69,6 +70,7 @@ class HealthChecks {
     HealthTime started{};
     bool spread_next = true;  ///< the next check comes at any time within an interval
     bool waits_for_turn = false;
+    std::string passive_error;  ///< what traffic has shown, while that keeps it unhealthy
     bool late = false;       ///< its time was up while this thread was stalled
     uint64_t wanted_by = 0;  ///< the last set_targets() that named it
   };

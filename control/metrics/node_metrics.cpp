@@ -101,6 +101,10 @@ void NodeMetrics::add_backends(NodeSnapshot& snapshot) const {
       const BackendId id = backend_ids_[snapshot.backends.size()];
       BackendNumbers& numbers = snapshot.backends.emplace_back();
       add_traffic(node_, &l4::WorkerCounters::backends, id, numbers);
+      const PassiveSignals signals = node_.passive_signals(pool, backend);
+      numbers.syns = signals.syns;
+      numbers.syns_again = signals.syns_again;
+      numbers.unreachable_errors = signals.unreachable_errors;
       numbers.slots_ratio = table.slots_share(pool.name, id);
       numbers.weight = backend.weight;
       numbers.active = backend.state == BackendState::kActive;

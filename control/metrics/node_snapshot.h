@@ -44,6 +44,9 @@ struct PoolNumbers {
 struct BackendNumbers {
   uint64_t packets = 0;
   uint64_t bytes = 0;
+  uint64_t syns = 0;
+  uint64_t syns_again = 0;
+  uint64_t unreachable_errors = 0;
   double slots_ratio = 0;
   uint32_t weight = 0;
   bool active = false;

@@ -5,6 +5,7 @@
                                     N keep-alive connections, from SOURCE_PORT on, that keep asking until SIGTERM;
                                     prints `ready` once all have been answered, and at the end one JSON list with what
                                     became of each
+    load.py open ADDRESS PORT N     N new connections a second until SIGTERM, answered or not; nothing is printed
 """
 
 import asyncio
@@ -89,9 +90,31 @@ async def hold(address, port, count, source_port):
     print(json.dumps(results), flush=True)
 
 
+async def open_new(address, port, per_second):
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+
+    async def try_one():
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                reader, writer = await asyncio.open_connection(address, port)
+                await ask(reader, writer, address)
+                writer.close()
+        except Exception:
+            pass  # somebody is being watched who does not answer
+
+    tasks = set()
+    while not stopping.is_set():
+        tasks.add(asyncio.create_task(try_one()))
+        tasks = {task for task in tasks if not task.done()}
+        await asyncio.sleep(1 / per_second)
+    for task in tasks:
+        task.cancel()
+
+
 def main():
     command, address, *numbers = sys.argv[1:]
-    asyncio.run({"spread": spread, "hold": hold}[command](address, *map(int, numbers)))
+    asyncio.run({"spread": spread, "hold": hold, "open": open_new}[command](address, *map(int, numbers)))
 
 
 main()

@@ -333,7 +333,7 @@ TEST_F(HealthChecksTest, ABackendThatFlapsIsHeld) {
   flapping.policy.flap_limit = 1;
   flapping.policy.flap_hold = seconds(1);
   checks_->set_targets({flapping});
-  checks_->report_passive_failure("web", kLoopback, "SYN retransmissions");
+  checks_->report_passive_failure("web", kLoopback, "SYN retransmissions", seconds(0));
   ASSERT_FALSE(health().healthy);
   EXPECT_EQ(health().last_error, "SYN retransmissions");
   const auto fallen = steady_clock::now();
@@ -348,10 +348,29 @@ TEST_F(HealthChecksTest, PassiveSignalsCountOnlyWhereTheyAreAskedFor) {
   HealthTarget trusted = target(listener_.port);
   trusted.trusted = true;
   checks_->set_targets({trusted});
-  checks_->report_passive_failure("web", kLoopback, "SYN retransmissions");
-  checks_->report_passive_failure("none", kLoopback, "SYN retransmissions");
+  checks_->report_passive_failure("web", kLoopback, "SYN retransmissions", seconds(1));
+  checks_->report_passive_failure("none", kLoopback, "SYN retransmissions", seconds(1));
   EXPECT_TRUE(health().healthy);
   EXPECT_EQ(health().checks, 0);
+}
+
+TEST_F(HealthChecksTest, WhatTrafficShowsOutweighsGoodChecksForAWhile) {
+  HealthTarget watched = target(listener_.port);
+  watched.trusted = true;
+  watched.check.passive = true;
+  checks_->set_targets({watched});
+  ASSERT_TRUE(run_until([&] { return health().checks > 0; }));
+  const auto reported = steady_clock::now();
+  checks_->report_passive_failure("web", kLoopback, "SYN retransmissions", milliseconds(800));
+  EXPECT_FALSE(health().healthy);
+  const auto checks_before = health().checks;
+  ASSERT_TRUE(run_until([&] { return health().held && health().checks >= checks_before + 3; }));
+  EXPECT_FALSE(health().healthy);
+  EXPECT_EQ(health().last_error, "SYN retransmissions") << "why it is down, though its checks are good";
+  ASSERT_TRUE(run_until([&] { return changes_ > 0; }));
+  ASSERT_TRUE(run_until([&] { return health().healthy; }));
+  EXPECT_GE(steady_clock::now() - reported, milliseconds(800));
+  EXPECT_EQ(health().last_error, "");
 }
 
 TEST_F(HealthChecksTest, RunningChecksEndWithTheEngine) {

@@ -63,6 +63,18 @@ TEST(HealthState, OnlyChecksInARowCount) {
   EXPECT_EQ(trusted.run("++"), "uH");
 }
 
+TEST(HealthState, WhatTrafficShowsCountsAtOnceAndHolds) {
+  Sequence trusted(true);
+  trusted.run("+");
+  EXPECT_TRUE(trusted.state.on_passive_failure(trusted.now, seconds(5), trusted.policy));
+  EXPECT_FALSE(trusted.state.healthy());
+  EXPECT_EQ(trusted.run("+++++"), "uuuuH");
+  EXPECT_TRUE(trusted.state.on_passive_failure(trusted.now, seconds(5), trusted.policy));
+  EXPECT_FALSE(trusted.state.on_passive_failure(trusted.now, seconds(3), trusted.policy));
+  EXPECT_EQ(trusted.state.held_until(), trusted.now + seconds(5)) << "never shorter";
+  EXPECT_EQ(trusted.run("++-+-+++"), "uuuuuuuH");
+}
+
 TEST(HealthState, IsInDoubtWhileChecksContradictIt) {
   Sequence trusted(true);
   trusted.run("+");
