@@ -143,7 +143,7 @@ void Connection::offer(std::span<const uint8_t> input) {
 void Connection::read_on(bool wanted) {
   if (reading_ == wanted || closed_) return;
   reading_ = wanted;
-  unread_due_ = wanted && !unread_.empty();
+  unread_due_ = wanted && (!unread_.empty() || transport_.input_over());
   if (unread_due_ && !linked()) worker_.unflushed.push_back(*this);
   if (!connecting_ && !handshaking_) update_interest();
 }
@@ -161,6 +161,8 @@ void Connection::flush() {
     std::vector<uint8_t> unread;
     unread.swap(unread_);
     offer(unread);
+    // The socket does not announce an end that was met behind data.
+    if (transport_.input_over()) read();
     if (closed_) return;
     unlink();
   }

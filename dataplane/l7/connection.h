@@ -34,6 +34,8 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   bool closed() const { return closed_; }
   /// nullptr on a plain connection.
   const TlsSession* tls() const { return transport_.tls(); }
+  /// The socket is not connected yet.
+  bool connecting() const { return connecting_; }
   /// TLS is not agreed on yet: output waits.
   bool handshaking() const { return handshaking_; }
 

@@ -4,6 +4,8 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include <new>
+
 #include "dataplane/l7/tls_failure.h"
 #include "dataplane/l7/tls_options.h"
 #include "lb/address.h"
@@ -21,6 +23,11 @@ Result<TlsClientContext::Pointer> TlsClientContext::load(const TlsClientSettings
   made->verify_ = settings.verify;
   made->resume_ = settings.resume_sessions;
   SSL_CTX* raw = made->context_.get();
+  if (settings.server_name.size() > TLSEXT_MAXLEN_host_name ||
+      settings.server_name.find('\0') != std::string::npos) {
+    return fail(fmt::format("server name '{}': a host name has at most {} letters", settings.server_name,
+                            TLSEXT_MAXLEN_host_name));
+  }
   const auto protocols = alpn_wire(settings.protocols);
   if (!protocols) return tl::unexpected(protocols.error());
   // 0 is success, here alone.
@@ -72,10 +79,8 @@ std::unique_ptr<TlsSession> TlsClientContext::open_session(int fd, std::string_v
                                                            std::shared_ptr<TlsResumption> resumption) const {
   SslHandle ssl(SSL_new(context_.get()));
   const std::string name = server_name_.empty() ? std::string(endpoint) : server_name_;
-  if (!ssl || SSL_set_fd(ssl.get(), fd) != 1 || !name_peer(ssl.get(), name)) {
-    ERR_clear_error();
-    return nullptr;
-  }
+  // Names have been looked at, so memory is all that can be missing.
+  if (!ssl || SSL_set_fd(ssl.get(), fd) != 1 || !name_peer(ssl.get(), name)) throw std::bad_alloc();
   if (!resume_) resumption.reset();
   if (resumption) {
     SSL_SESSION* session = resumption->session_for(*this);

@@ -42,7 +42,7 @@ class TlsClientContext : public std::enable_shared_from_this<TlsClientContext> {
   static Result<Pointer> load(const TlsClientSettings& settings, std::chrono::system_clock::time_point now);
 
   /// TLS for a connection to `endpoint` (an address), which is also the name to verify where the settings
-  /// have none. `resumption` may be nullptr. nullptr without memory.
+  /// have none. `resumption` may be nullptr. Never nullptr, which would be a plain one.
   std::unique_ptr<TlsSession> open_session(int fd, std::string_view endpoint,
                                            std::shared_ptr<TlsResumption> resumption) const;
   /// What will trouble endpoints, such as an expired certificate.

@@ -22,7 +22,11 @@ Result<TlsContexts> load_tls_contexts(const ProxySettings& settings,
   for (const ListenerSettings& listener : settings.listeners) {
     contexts.listeners.push_back(nullptr);
     if (!listener.tls) continue;
-    auto context = TlsServerContext::load(*listener.tls, contexts.ticket_keys, now);
+    TlsServerSettings tls = *listener.tls;
+    tls.protocols.clear();
+    if (listener.http2_allowed) tls.protocols.emplace_back("h2");
+    if (listener.http1_allowed) tls.protocols.emplace_back("http/1.1");
+    auto context = TlsServerContext::load(tls, contexts.ticket_keys, now);
     if (!context) return fail(fmt::format("listener {}: {}", listener.name, context.error().message));
     warn("listener", listener.name, (*context)->warnings());
     contexts.listeners.back() = *std::move(context);
@@ -30,7 +34,9 @@ Result<TlsContexts> load_tls_contexts(const ProxySettings& settings,
   for (const ClusterSettings& cluster : settings.clusters) {
     contexts.clusters.push_back(nullptr);
     if (!cluster.tls) continue;
-    auto context = TlsClientContext::load(*cluster.tls, now);
+    TlsClientSettings tls = *cluster.tls;
+    tls.protocols = {cluster.protocol == HttpVersion::kHttp2 ? "h2" : "http/1.1"};
+    auto context = TlsClientContext::load(tls, now);
     if (!context) return fail(fmt::format("cluster {}: {}", cluster.name, context.error().message));
     warn("cluster", cluster.name, (*context)->warnings());
     contexts.clusters.back() = *std::move(context);

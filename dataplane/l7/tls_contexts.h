@@ -22,8 +22,10 @@ struct TlsContexts {
   std::vector<std::string> warnings;                               ///< for the log
 };
 
-/// Reads the files of all listeners and clusters. `ticket_keys` are those in use, so that sessions go on
-/// after a reload; nullptr makes new ones. Errors say which listener or cluster, and what the contexts say.
+/// Reads the files of all listeners and clusters. ALPN offers what their settings let them speak, the
+/// `protocols` of their TLS settings are not looked at. `ticket_keys` are those in use, so that sessions go
+/// on after a reload; nullptr makes new ones. Errors say which listener or cluster, and what the contexts
+/// say.
 Result<TlsContexts> load_tls_contexts(const ProxySettings& settings,
                                       std::shared_ptr<TlsTicketKeys> ticket_keys,
                                       std::chrono::system_clock::time_point now);

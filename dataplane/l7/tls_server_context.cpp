@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 #include <openssl/core_names.h>
-#include <openssl/err.h>
 #include <openssl/rand.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <new>
 
 #include "dataplane/l7/tls_failure.h"
 #include "dataplane/l7/tls_options.h"
@@ -116,10 +116,7 @@ Result<void> TlsServerContext::ask_for_certificates(SSL_CTX* context, const TlsS
 
 std::unique_ptr<TlsSession> TlsServerContext::open_session(int fd) const {
   SslHandle ssl(SSL_new(identities_.front()->context.get()));
-  if (!ssl || SSL_set_fd(ssl.get(), fd) != 1) {
-    ERR_clear_error();
-    return nullptr;
-  }
+  if (!ssl || SSL_set_fd(ssl.get(), fd) != 1) throw std::bad_alloc();
   SSL_set_accept_state(ssl.get());
   return std::make_unique<TlsSession>(ssl.release(), TlsSession::Role::kServer, shared_from_this());
 }

@@ -27,7 +27,7 @@ class TlsServerContext : public std::enable_shared_from_this<TlsServerContext> {
   static Result<Pointer> load(const TlsServerSettings& settings, std::shared_ptr<TlsTicketKeys> keys,
                               std::chrono::system_clock::time_point now);
 
-  /// TLS for an accepted connection. nullptr without memory.
+  /// TLS for an accepted connection. Never nullptr, which would be a plain one.
   std::unique_ptr<TlsSession> open_session(int fd) const;
   /// What will trouble clients, such as an expired certificate.
   const std::vector<std::string>& warnings() const { return warnings_; }

@@ -48,11 +48,8 @@ TlsSession::TlsSession(ssl_st* ssl, Role role, std::shared_ptr<const void> conte
 }
 
 TlsSession::~TlsSession() {
-  ERR_clear_error();
-  if (established_ && !broken_ && (SSL_get_shutdown(ssl_) & SSL_SENT_SHUTDOWN) == 0) SSL_shutdown(ssl_);
-  // OpenSSL would bar the session from being resumed if the peer had not also said goodbye.
+  // As if goodbyes had been said: without them OpenSSL bars the session from being resumed.
   if (!broken_) SSL_set_shutdown(ssl_, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-  ERR_clear_error();
   SSL_free(ssl_);
 }
 

@@ -31,14 +31,14 @@ class TlsSession {
              std::shared_ptr<TlsResumption> resumption = nullptr);
   TlsSession(const TlsSession&) = delete;
   TlsSession& operator=(const TlsSession&) = delete;
-  /// Tells the peer of the end if that was not done, as far as the socket takes it.
+  /// Says nothing to the peer: what broke off must not look whole.
   ~TlsSession();
 
   /// A step of the handshake: kDone when it is over, kBlocked (wants_room() says for what), kFailed.
   IoStatus handshake();
-  /// Reads what is there, up to the size of `into`, which is at least 32 KB: when less came, nothing is left
-  /// in here that the socket would not announce. kClosed: the peer said that this is the end; kFailed also if
-  /// it left without a word.
+  /// Reads what is there, up to the size of `into`, which is at least 32 KB. Nothing is left in here that the
+  /// socket would not announce, but for the end (see input_over()). kClosed: the peer said that this is the
+  /// end; kFailed also if it left without a word.
   IoStatus read(std::span<uint8_t> into, size_t& bytes);
   /// Sends from the front of `queue`, in records as large as possible.
   IoStatus flush(ByteQueue& queue);

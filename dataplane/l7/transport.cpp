@@ -45,7 +45,6 @@ void set_option(int fd, int level, int option, int value) {
 }  // namespace
 
 Transport::~Transport() {
-  tls_.reset();  // it may have a last word to send
   close(fd_);
 }
 

@@ -27,9 +27,17 @@ bool UpstreamConnection::open() {
   if (!watch(true)) return false;
   worker_.loop.timers().start(
       connect_timer_, worker_.loop.now(), connect_timeout_,
-      [](void* self) { static_cast<UpstreamConnection*>(self)->close("no connection within the time-out"); },
-      this);
+      [](void* self) { static_cast<UpstreamConnection*>(self)->on_timeout(); }, this);
   return true;
+}
+
+// The time is for both, connection and handshake.
+void UpstreamConnection::on_timeout() {
+  if (handshaking() && !connecting()) {
+    time_out_handshake();
+  } else {
+    close("no connection within the time-out");
+  }
 }
 
 void UpstreamConnection::on_connected(int error) {

@@ -36,6 +36,7 @@ class UpstreamConnection final : public Connection {
   void on_drained() override;
   void on_connected(int error) override;
   void on_handshake_done(std::string_view protocol) override;
+  void on_timeout();
   bool on_end_of_input() override;
   bool on_event(const CodecEvent& event);
   void begin();

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "dataplane/l7/transport.h"
 
@@ -174,6 +175,11 @@ void Worker::start(int cpu, const std::string& name) {
 }
 
 void Worker::run() {
+  // OpenSSL writes to sockets without MSG_NOSIGNAL. Blocked, the signal is an error like others.
+  sigset_t broken_pipe;
+  sigemptyset(&broken_pipe);
+  sigaddset(&broken_pipe, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
   while (!stopping_.load(std::memory_order_relaxed)) {
     loop_->run_once();
     end_wake_up();

@@ -301,6 +301,11 @@ TEST_F(TlsContextTest, AClientsFilesMustBeGood) {
   EXPECT_THAT(client_refusal(), HasSubstr("not the key of the certificate"));
 }
 
+TEST_F(TlsContextTest, AServerNameHasALength) {
+  client.server_name = std::string(256, 'a');
+  EXPECT_THAT(client_refusal(), HasSubstr("at most 255 letters"));
+}
+
 TEST_F(TlsContextTest, AServerNeedsACertificate) {
   server.certificates.clear();
   EXPECT_THAT(server_refusal(), HasSubstr("needs at least one"));
@@ -365,6 +370,31 @@ TEST_P(TlsResumptionTest, IsNoWayRoundClientCertificates) {
   server.client_ca = authority.file();
   EXPECT_FALSE(connect(serve()));
   EXPECT_TRUE(connect(serve()));
+}
+
+TEST_P(TlsResumptionTest, IsNoWayRoundARequirementThatIsNew) {
+  server.client_certificates = ClientCertificates::kOptional;
+  server.client_ca = authority.file();
+  EXPECT_FALSE(connect(serve()));  // shows none
+  server.client_certificates = ClientCertificates::kRequired;
+  Link link(serve(), raw.get());
+  SSL_set_session(link.raw_client(), session.get());
+  EXPECT_FALSE(link.shake());
+  EXPECT_EQ(link.server_failure(), TlsFailure::kNoClientCertificate);
+}
+
+TEST_P(TlsResumptionTest, IsNoWayRoundAnotherAuthority) {
+  const auto files = authority.issue("alice", {"alice"});
+  ASSERT_EQ(SSL_CTX_use_certificate_chain_file(raw.get(), files.certificate.c_str()), 1);
+  ASSERT_EQ(SSL_CTX_use_PrivateKey_file(raw.get(), files.key.c_str(), SSL_FILETYPE_PEM), 1);
+  server.client_certificates = ClientCertificates::kRequired;
+  server.client_ca = authority.file();
+  EXPECT_FALSE(connect(serve()));
+  server.client_ca = stranger.file();
+  Link link(serve(), raw.get());
+  SSL_set_session(link.raw_client(), session.get());
+  EXPECT_FALSE(link.shake());
+  EXPECT_EQ(link.server_failure(), TlsFailure::kCertificateRefused);
 }
 
 TEST_P(TlsResumptionTest, KeepsTheClientsSubject) {
