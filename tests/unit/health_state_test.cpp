@@ -72,7 +72,7 @@ TEST(HealthState, WhatTrafficShowsCountsAtOnceAndHolds) {
   EXPECT_TRUE(trusted.state.on_passive_failure(trusted.now, seconds(5), trusted.policy));
   EXPECT_FALSE(trusted.state.on_passive_failure(trusted.now, seconds(3), trusted.policy));
   EXPECT_EQ(trusted.state.held_until(), trusted.now + seconds(5)) << "never shorter";
-  EXPECT_EQ(trusted.run("++-+-+++"), "uuuuuuuH");
+  EXPECT_EQ(trusted.run("++-+-++"), "uuuuuuH");
 }
 
 TEST(HealthState, IsInDoubtWhileChecksContradictIt) {
