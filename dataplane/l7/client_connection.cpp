@@ -186,7 +186,20 @@ void ClientConnection::on_drained() {
   if (blocked_) resume_streams();
 }
 
+void ClientConnection::drain_after(std::chrono::milliseconds wait) {
+  worker_.loop.timers().start(
+      drain_timer_, worker_.loop.now(), wait,
+      [](void* self) { static_cast<ClientConnection*>(self)->drain(); }, this);
+}
+
+void ClientConnection::announce_drain() {
+  if (codec_.undecided() || draining_) return;
+  codec_.announce_goaway();
+  wake_output();
+}
+
 void ClientConnection::drain() {
+  if (draining_) return;
   draining_ = true;
   if (codec_.undecided()) {
     close_after_flush();
@@ -215,6 +228,9 @@ void ClientConnection::on_closed(const char* /*why*/) {
     codec_.detach(*stream);
     exchange_of(*stream).on_client_gone();
   }
+  handshake_timer_.stop();
+  drain_timer_.stop();
+  ++worker_.clients_gone;
   ListLink<ClientsTag>::unlink();
   worker_.closed.emplace_back(this);
 }

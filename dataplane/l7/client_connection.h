@@ -26,6 +26,9 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   const IpAddress& address() const { return address_; }
   const std::string& address_text() const { return address_text_; }
   const RouteTable& routes() const { return *worker_.config->listeners[listener_].routes; }
+  bool is_health_check(std::string_view path) const {
+    return !settings().health_path.empty() && path == settings().health_path;
+  }
   bool forwarded_for() const { return settings().forwarded_for; }
   /// A stream waits for the output to drain.
   void note_blocked() { blocked_ = true; }
@@ -36,8 +39,11 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   const std::string& listener_name() const { return settings().name; }
   /// The listener's place in a new configuration.
   void move_to(size_t listener) { listener_ = listener; }
+  /// First step of drain(): says that the end is near, and still takes requests (RFC 9113 section 6.8).
+  void announce_drain();
   /// Asks the client to go: GOAWAY, and the connection closes after its last stream.
   void drain();
+  void drain_after(std::chrono::milliseconds wait);
 
  private:
   void on_input(std::span<const uint8_t>& input) override;
@@ -64,6 +70,7 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   size_t listener_;
   Codec codec_;
   Timer handshake_timer_;
+  Timer drain_timer_;
   bool blocked_ = false;
   bool draining_ = false;
 };

@@ -24,7 +24,10 @@ constexpr size_t kKeptReplayBytes = 4 * 1024;
 // Of a request that no route matches, until its answer has gone.
 const RoutePolicy kNoRoutePolicy;
 // Of a route that says nothing about retries: what no endpoint has begun to work on goes elsewhere.
-const RetryPolicy kSafeRetries;
+const RetryPolicy kSafeRetries{.max_retries = 2};
+// What who asks the proxy for its health is told.
+const DirectResponse kServes{200, "serving\n", "text/plain"};
+const DirectResponse kDrains{503, "draining\n", "text/plain"};
 // An endpoint that always ends its connections at once is broken.
 constexpr uint32_t kMaxMoves = 4;
 
@@ -78,6 +81,10 @@ void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
   std::swap(request_, worker_.headers);
   grpc_ = is_grpc(request_.get(HeaderToken::kContentType));
   policy_ = &kNoRoutePolicy;
+  if (client.is_health_check(request_.get(HeaderToken::kPath))) {
+    answer_directly(worker_.draining ? kDrains : kServes);
+    return;
+  }
   const MatchedRoute* route = client.routes().match(route_request(request_, worker_.header_views));
   if (route == nullptr) {
     answer(Outcome::kNoRoute);
@@ -266,22 +273,41 @@ void Exchange::dispatch() {
     answer(Outcome::kCircuitOpen);
     return;
   }
-  const std::span<const EndpointState* const> excluded(
-      tried_.data(), !policy_->retry || policy_->retry->elsewhere ? std::min(tries_, kMaxTried) : 0);
-  auto endpoint = cluster_->pick(hash_, excluded);
-  if (!endpoint && !excluded.empty()) endpoint = cluster_->pick(hash_, {});
-  if (!endpoint) {
+  pool_ = choose_pool();
+  if (pool_ == nullptr) {
     cluster_->breakers().requests.give_back();
     answer(Outcome::kNoEndpoint);
     return;
   }
-  pool_ = &cluster_->pool(*endpoint);
   pool_->enter();
   if (tries_ < kMaxTried) tried_[tries_] = &pool_->endpoint();
   ++tries_;
   try_deadline_ = worker_.loop.now() + cluster_->settings().pending_timeout;
   arm();
   pool_->submit(*this);
+}
+
+// An endpoint that was not tried yet, rather than one to which the last connection failed a moment ago.
+UpstreamPool* Exchange::choose_pool() {
+  std::array<const EndpointState*, kMaxTried> excluded;
+  uint32_t count = 0;
+  if (!policy_->retry || policy_->retry->elsewhere) {
+    count = std::min(tries_, kMaxTried);
+    std::copy_n(tried_.begin(), count, excluded.begin());
+  }
+  UpstreamPool* failing = nullptr;
+  while (true) {
+    const auto endpoint = cluster_->pick(hash_, {excluded.data(), count});
+    if (!endpoint) break;
+    UpstreamPool& pool = cluster_->pool(*endpoint);
+    if (!pool.failing(worker_.loop.now())) return &pool;
+    if (failing == nullptr) failing = &pool;
+    if (count == kMaxTried) break;
+    excluded[count++] = &pool.endpoint();
+  }
+  if (failing != nullptr) return failing;
+  const auto any = cluster_->pick(hash_, {});
+  return any ? &cluster_->pool(*any) : nullptr;
 }
 
 void Exchange::keep_for_replay(std::span<const uint8_t> data) {
@@ -303,11 +329,12 @@ bool Exchange::retry(TryOutcome outcome) {
   outcome.retries = tries_ - 1;
   if (deadline_ != kNever) outcome.time_left = deadline_ - now;
   if (decide_retry(&policy, outcome) != RetryVerdict::kRetry) return false;
-  if (!cluster_->breakers().try_retry(cluster_->settings().retry_budget)) return false;
-  begin_anew();
-  counts_as_retry_ = true;
-  // Who was not even looked at loses nothing by going elsewhere at once.
+  // Who was not even looked at loses nothing by going elsewhere at once, and adds no load to anybody: the
+  // budget is about work that is done twice.
   const bool untouched = outcome.end == TryEnd::kConnectFailure || outcome.end == TryEnd::kRefusedStream;
+  if (!untouched && !cluster_->breakers().try_retry(cluster_->settings().retry_budget)) return false;
+  begin_anew();
+  counts_as_retry_ = !untouched;
   retry_at_ = untouched && tries_ == 1 ? now : now + retry_wait(policy.backoff, tries_, worker_.random);
   arm();
   return true;

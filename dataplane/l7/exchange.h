@@ -89,6 +89,7 @@ class Exchange : public ListLink<PendingTag> {
 
   // Trying and trying again.
   void dispatch();
+  UpstreamPool* choose_pool();
   bool retry(TryOutcome outcome);
   bool move_elsewhere();
   void begin_anew();

@@ -79,6 +79,20 @@ Result<void> Proxy::apply(ProxySnapshot snapshot) {
   return {};
 }
 
+void Proxy::turn_health() {
+  for (auto& worker : workers_) worker->turn_health();
+}
+
+void Proxy::drain(std::chrono::milliseconds spread) {
+  for (auto& worker : workers_) worker->drain(spread);
+}
+
+uint64_t Proxy::clients() const {
+  uint64_t clients = 0;
+  for (const auto& worker : workers_) clients += worker->clients();
+  return clients;
+}
+
 void Proxy::use_endpoints(const std::string& cluster, const EndpointSet::Pointer& endpoints) {
   snapshot_.clusters.at(cluster).endpoints = endpoints;
   for (auto& worker : workers_) worker->use_endpoints(cluster, endpoints);

@@ -22,6 +22,12 @@ class Proxy {
   /// Goes on under another configuration, with as many workers as before. Requests under way end under the
   /// old one. On an error, an address that cannot be listened on, nothing has changed.
   Result<void> apply(ProxySnapshot snapshot);
+  /// Health checks are answered with 503 from now on.
+  void turn_health();
+  /// Takes no new clients and asks those that are there to go, each within `spread`.
+  void drain(std::chrono::milliseconds spread);
+  /// Clients connected now.
+  uint64_t clients() const;
   /// Picks from `endpoints` for requests to come.
   void use_endpoints(const std::string& cluster, const EndpointSet::Pointer& endpoints);
   const ProxySnapshot& snapshot() const { return snapshot_; }

@@ -48,6 +48,7 @@ struct ListenerSettings {
   Http1Settings http1;
   std::optional<TlsServerSettings> tls;
   RouteConfig routes;
+  std::string health_path;    ///< answered by the proxy itself: 200, or 503 while it drains; "": none
   bool forwarded_for = true;  ///< the client's address is appended to x-forwarded-for
 };
 

@@ -21,7 +21,6 @@ Result<TlsClientContext::Pointer> TlsClientContext::load(const TlsClientSettings
   made->context_ = *std::move(context);
   made->server_name_ = settings.server_name;
   made->verify_ = settings.verify;
-  made->resume_ = settings.resume_sessions;
   SSL_CTX* raw = made->context_.get();
   if (settings.server_name.size() > TLSEXT_MAXLEN_host_name ||
       settings.server_name.find('\0') != std::string::npos) {
@@ -81,7 +80,6 @@ std::unique_ptr<TlsSession> TlsClientContext::open_session(int fd, std::string_v
   const std::string name = server_name_.empty() ? std::string(endpoint) : server_name_;
   // Names have been looked at, so memory is all that can be missing.
   if (!ssl || SSL_set_fd(ssl.get(), fd) != 1 || !name_peer(ssl.get(), name)) throw std::bad_alloc();
-  if (!resume_) resumption.reset();
   if (resumption) {
     SSL_SESSION* session = resumption->session_for(*this);
     if (session != nullptr && SSL_SESSION_is_resumable(session) == 1) SSL_set_session(ssl.get(), session);

@@ -56,7 +56,6 @@ class TlsClientContext : public std::enable_shared_from_this<TlsClientContext> {
   SslContextHandle context_;
   std::string server_name_;
   bool verify_ = true;
-  bool resume_ = true;
   std::vector<std::string> warnings_;
 };
 

@@ -12,6 +12,9 @@ namespace {
 // What a server lets through at once if it does not say (RFC 9113 section 6.5.2 recommends no smaller limit).
 constexpr size_t kStreamsPerNewConnection = 100;
 
+constexpr std::chrono::milliseconds kFirstBackoff{100};
+constexpr std::chrono::milliseconds kLongestBackoff{5000};
+
 size_t streams_per_connection(HttpVersion version) {
   return version == HttpVersion::kHttp2 ? kStreamsPerNewConnection : 1;
 }
@@ -55,8 +58,15 @@ void UpstreamPool::withdraw(Exchange& exchange) {
   --pending_count_;
 }
 
+// Requests that have another endpoint leave this one alone for a while, longer each time.
+void UpstreamPool::back_off() {
+  backoff_ = std::clamp(backoff_ * 2, kFirstBackoff, kLongestBackoff);
+  retry_after_ = worker_.loop.now() + backoff_;
+}
+
 void UpstreamPool::on_connected() {
   --connecting_;
+  backoff_ = std::chrono::milliseconds(0);
   serve_pending();
 }
 
@@ -105,6 +115,7 @@ void UpstreamPool::forget(UpstreamConnection& connection, const char* why) {
     --connecting_;
     last_error_ = why;
     cluster_.record(*this, RequestResult::kConnectFailure);
+    back_off();
     if (connections_.empty()) fail_pending();
   } else if (!connect_if_needed()) {
     fail_pending();

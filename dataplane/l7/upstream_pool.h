@@ -44,6 +44,10 @@ class UpstreamPool {
     endpoint_->end_request();
     --requests_;
   }
+  /// No connection is there, and the last attempt failed so recently that another one is not worth it.
+  bool failing(std::chrono::steady_clock::time_point now) const {
+    return connections_.empty() && now < retry_after_;
+  }
   /// No request counts here.
   bool unused() const { return requests_ == 0; }
   const EndpointId& id() const { return id_; }
@@ -54,6 +58,7 @@ class UpstreamPool {
   UpstreamConnection* with_room();
   bool connect();
   bool connect_if_needed();
+  void back_off();
   void fail_pending();
 
   WorkerContext& worker_;
@@ -65,6 +70,8 @@ class UpstreamPool {
   IntrusiveList<Exchange, PendingTag> pending_;
   size_t pending_count_ = 0;
   size_t requests_ = 0;
+  std::chrono::steady_clock::time_point retry_after_{};
+  std::chrono::milliseconds backoff_{0};
   std::string last_error_;
   std::shared_ptr<TlsResumption> resumption_ = std::make_shared<TlsResumption>();
 };

@@ -141,6 +141,24 @@ void Worker::apply(ProxySnapshot snapshot, std::vector<int> sockets) {
   });
 }
 
+void Worker::turn_health() {
+  loop_->post([this] { context_.draining = true; });
+}
+
+void Worker::drain(std::chrono::milliseconds spread) {
+  loop_->post([this, spread] {
+    context_.draining = true;
+    // What waits in the listening sockets has been told that it is connected.
+    for (auto& listener : listeners_) listener->on_ready(EPOLLIN);
+    listeners_.clear();
+    clients_.for_each([&](ClientConnection& client) {
+      client.announce_drain();
+      client.drain_after(
+          std::chrono::milliseconds(context_.random.below(static_cast<uint64_t>(spread.count()) + 1)));
+    });
+  });
+}
+
 void Worker::use_endpoints(const std::string& cluster, EndpointSet::Pointer endpoints) {
   loop_->post([this, cluster, endpoints = std::move(endpoints)]() mutable {
     const auto found = clusters_.find(cluster);
@@ -161,6 +179,7 @@ Worker::~Worker() {
 void Worker::adopt(int fd, const IpAddress& address, size_t listener) {
   auto client = std::make_unique<ClientConnection>(context_, fd, address, listener);
   if (!client->open()) return;
+  client_count_.fetch_add(1, std::memory_order_relaxed);
   clients_.push_back(*client.release());
 }
 
@@ -190,6 +209,8 @@ void Worker::end_wake_up() {
   // A flush that makes room wakes streams, which write again: those are at the end of the list and come in
   // turn.
   while (!context_.unflushed.empty()) context_.unflushed.front().flush();
+  if (context_.clients_gone != 0)
+    client_count_.fetch_sub(std::exchange(context_.clients_gone, 0), std::memory_order_relaxed);
   context_.closed.clear();
   if (!context_.retired.empty()) {
     std::erase_if(context_.retired, [](const auto& pool) { return pool->unused(); });

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -39,7 +40,13 @@ class Worker {
   void apply(ProxySnapshot snapshot, std::vector<int> sockets);
   /// Picks from `endpoints` for requests to come. From any thread.
   void use_endpoints(const std::string& cluster, EndpointSet::Pointer endpoints);
-  EventLoop& loop() { return *loop_; }
+  /// Health checks are answered with 503 from now on.
+  void turn_health();
+  /// Takes no new clients, and asks those that are there to go: all are told at once that the end is near,
+  /// and each is told to go at a moment of its own, up to `spread` later. From any thread.
+  void drain(std::chrono::milliseconds spread);
+  /// Clients connected now. From any thread.
+  uint64_t clients() const { return client_count_.load(std::memory_order_relaxed); }
 
  private:
   class Listener;
@@ -58,6 +65,7 @@ class Worker {
   std::unordered_map<std::string, std::shared_ptr<ClusterRuntime>> clusters_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   IntrusiveList<ClientConnection, ClientsTag> clients_;
+  std::atomic<uint64_t> client_count_{0};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

@@ -57,6 +57,7 @@ struct WorkerContext {
   EventLoop& loop;
   const uint32_t index;  ///< among the workers, from 0
   ConfigInUse* config = nullptr;
+  bool draining = false;  ///< the proxy is about to end
   ChunkPool chunks;
   HeaderList headers;   ///< of the head that a codec has just read
   HeaderList outgoing;  ///< of a head that is being made
@@ -66,6 +67,7 @@ struct WorkerContext {
   TlsCounters client_tls;
   TlsCounters upstream_tls;
   IntrusiveList<Connection, UnflushedTag> unflushed;
+  uint64_t clients_gone = 0;                        ///< in this wake-up
   std::vector<std::unique_ptr<Connection>> closed;  ///< deleted at the end of the wake-up
   std::vector<std::unique_ptr<UpstreamPool>> retired;
   std::vector<HeaderView> header_views;               ///< scratch: a request as routing sees it

@@ -1,0 +1,45 @@
+// sluice-proxy's configuration file. It is read whole, checked whole, and used only if nothing is wrong with
+// it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "control/log_settings.h"
+#include "dataplane/l7/settings.h"
+#include "lb/health_check.h"
+#include "lb/l7/outlier_detector.h"
+#include "lb/result.h"
+
+namespace sluice {
+
+/// What the control thread does about a cluster's endpoints.
+struct ClusterCare {
+  HealthCheck health;  ///< kind kNone: endpoints are taken for healthy
+  PoolPolicy policy;
+  std::vector<uint16_t> check_ports;  ///< of each endpoint
+  std::optional<OutlierSettings> outlier;
+};
+
+struct ProxyConfig {
+  std::string name;
+  std::chrono::milliseconds drain_delay{0};
+  std::chrono::milliseconds drain_time{30'000};
+  LogSettings log;
+  l7::ProxySettings settings;
+  std::vector<ClusterCare> care;  ///< of each of settings.clusters
+};
+
+/// Parses a file's text. The error has one line per problem, "file:line:column: field: found ...; accepted:
+/// ...".
+Result<ProxyConfig> parse_proxy_config(std::string_view yaml, std::string_view filename);
+
+/// Reads and parses the file.
+Result<ProxyConfig> load_proxy_config(const std::string& path);
+
+}  // namespace sluice

@@ -1,0 +1,203 @@
+#include "control/proxy/proxy_control.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/post.hpp>
+
+#include "control/log_line.h"
+
+namespace sluice::control {
+namespace {
+
+// How often ejections that end, and rates at the end of an interval, are looked at.
+constexpr std::chrono::milliseconds kTick{100};
+constexpr std::chrono::milliseconds kDrainTick{50};
+// Clients that all come back at one moment are a wave for the other proxies.
+constexpr std::chrono::milliseconds kGoawaySpread{1000};
+
+std::string_view change_name(OutlierChange change) {
+  switch (change) {
+    case OutlierChange::kEjected:
+      return "ejected";
+    case OutlierChange::kReadmitted:
+      return "readmitted";
+    case OutlierChange::kSpared:
+      return "ejection_spared";
+  }
+  return "";
+}
+
+}  // namespace
+
+ProxyControl::ProxyControl(boost::asio::io_context& io, ProxyConfig config)
+    : io_(io),
+      config_(std::move(config)),
+      checks_(io, [this] { update_all(); }),
+      tick_timer_(io),
+      drain_timer_(io) {}
+
+ProxyControl::~ProxyControl() {
+  stop();
+}
+
+Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_context& io, ProxyConfig config) {
+  std::unique_ptr<ProxyControl> control(new ProxyControl(io, std::move(config)));
+  auto snapshot = l7::build_snapshot(std::make_shared<l7::ProxySettings>(control->config_.settings), nullptr,
+                                     std::chrono::steady_clock::now());
+  if (!snapshot) return tl::unexpected(snapshot.error());
+  for (const std::string& warning : snapshot->tls->warnings)
+    spdlog::warn("event=tls_warning text={}", log_quoted(warning));
+  ProxyControl* self = control.get();
+  auto proxy = l7::Proxy::start(*std::move(snapshot), [self](const std::string& /*cluster*/) {
+    boost::asio::post(self->io_, [self] { self->tick(); });
+  });
+  if (!proxy) return tl::unexpected(proxy.error());
+  control->proxy_ = *std::move(proxy);
+  control->watch_outliers();
+  control->check_endpoints();
+  control->tick();
+  return control;
+}
+
+Result<void> ProxyControl::apply(ProxyConfig config) {
+  if (config.settings.workers != config_.settings.workers) {
+    return fail(fmt::format("proxy.workers: found {} where {} run; a change takes a restart",
+                            config.settings.workers, config_.settings.workers));
+  }
+  auto snapshot = l7::build_snapshot(std::make_shared<l7::ProxySettings>(config.settings),
+                                     &proxy_->snapshot(), std::chrono::steady_clock::now());
+  if (!snapshot) return tl::unexpected(snapshot.error());
+  const auto tls = snapshot->tls;
+  if (auto applied = proxy_->apply(*std::move(snapshot)); !applied) return applied;
+  for (const std::string& warning : tls->warnings)
+    spdlog::warn("event=tls_warning text={}", log_quoted(warning));
+  config_ = std::move(config);
+  watch_outliers();
+  check_endpoints();
+  update_all();
+  return {};
+}
+
+// An address with two ports is two endpoints: the name of the group tells them apart.
+std::string ProxyControl::target_of(size_t cluster, const EndpointId& id) const {
+  return config_.settings.clusters[cluster].name + "/" + id.to_string();
+}
+
+void ProxyControl::check_endpoints() {
+  std::vector<HealthTarget> targets;
+  for (size_t i = 0; i < config_.care.size(); ++i) {
+    const ClusterCare& care = config_.care[i];
+    if (care.health.kind == HealthCheckKind::kNone) continue;
+    for (size_t e = 0; e < care.check_ports.size(); ++e) {
+      const EndpointId& id = config_.settings.clusters[i].endpoints[e].id;
+      HealthTarget& target = targets.emplace_back();
+      target.pool = target_of(i, id);
+      target.backend = id.to_string();
+      target.address = id.address;
+      target.port = care.check_ports[e];
+      target.check = care.health;
+      target.policy = care.policy;
+      target.trusted = true;  // a proxy that starts must not refuse what its first checks would let through
+    }
+  }
+  checks_.set_targets(targets);
+}
+
+void ProxyControl::watch_outliers() {
+  std::unordered_map<std::string, std::unique_ptr<OutlierDetector>> detectors;
+  for (size_t i = 0; i < config_.care.size(); ++i) {
+    if (!config_.care[i].outlier) continue;
+    const std::string& name = config_.settings.clusters[i].name;
+    auto& detector = detectors_[name];
+    if (!detector || !(detector->settings() == *config_.care[i].outlier)) {
+      detector =
+          std::make_unique<OutlierDetector>(*config_.care[i].outlier, std::chrono::steady_clock::now());
+    }
+    detector->use(proxy_->snapshot().clusters.at(name).endpoints);
+    detectors[name] = std::move(detector);
+  }
+  detectors_.swap(detectors);
+}
+
+// Publishes the cluster's endpoints as checks and detector see them now.
+void ProxyControl::update(size_t cluster) {
+  const l7::ClusterSettings& settings = config_.settings.clusters[cluster];
+  const EndpointSet::Pointer before = proxy_->snapshot().clusters.at(settings.name).endpoints;
+  const auto detector = detectors_.find(settings.name);
+  std::vector<Endpoint> endpoints = settings.endpoints;
+  for (Endpoint& endpoint : endpoints) {
+    const BackendHealth* health = checks_.find(target_of(cluster, endpoint.id), endpoint.id.address);
+    endpoint.healthy = health == nullptr || health->healthy;
+    endpoint.ejected = detector != detectors_.end() && detector->second->is_ejected(endpoint.id);
+  }
+  auto set = EndpointSet::build(settings.pick, std::move(endpoints), before.get(),
+                                std::chrono::steady_clock::now(), config_.settings.workers);
+  if (!set) {
+    spdlog::error("event=endpoints_not_updated cluster={} error={}", settings.name,
+                  log_quoted(set.error().message));
+    return;
+  }
+  const auto same = [](const Endpoint& a, const Endpoint& b) { return a == b; };
+  if (std::ranges::equal((*set)->endpoints(), before->endpoints(), same)) return;
+  proxy_->use_endpoints(settings.name, *set);
+  if (detector != detectors_.end()) detector->second->use(*set);
+}
+
+void ProxyControl::update_all() {
+  for (size_t i = 0; i < config_.settings.clusters.size(); ++i) update(i);
+}
+
+void ProxyControl::log_outliers(size_t cluster, const std::vector<OutlierEvent>& events) {
+  for (const OutlierEvent& event : events) {
+    spdlog::warn("event={} cluster={} endpoint={} reason={} observed={:.1f} limit={:.1f}",
+                 change_name(event.change), config_.settings.clusters[cluster].name, event.id.to_string(),
+                 outlier_reason_name(event.ejection.reason), event.ejection.observed, event.ejection.limit);
+  }
+}
+
+void ProxyControl::tick() {
+  const auto now = std::chrono::steady_clock::now();
+  for (size_t i = 0; i < config_.settings.clusters.size(); ++i) {
+    const auto detector = detectors_.find(config_.settings.clusters[i].name);
+    if (detector == detectors_.end()) continue;
+    const auto events = detector->second->tick(now);
+    if (events.empty()) continue;
+    log_outliers(i, events);
+    update(i);
+  }
+  if (detectors_.empty()) return;
+  tick_timer_.expires_after(kTick);
+  tick_timer_.async_wait([this](const auto& cancelled) {
+    if (!cancelled) tick();
+  });
+}
+
+void ProxyControl::drain(std::function<void(uint64_t)> done) {
+  proxy_->turn_health();
+  drain_timer_.expires_after(config_.drain_delay);
+  drain_timer_.async_wait([this, done = std::move(done)](const auto& cancelled) mutable {
+    if (cancelled) return;
+    proxy_->drain(std::min<std::chrono::milliseconds>(kGoawaySpread, config_.drain_time / 2));
+    wait_for_end(std::chrono::steady_clock::now() + config_.drain_time, std::move(done));
+  });
+}
+
+void ProxyControl::wait_for_end(std::chrono::steady_clock::time_point until,
+                                std::function<void(uint64_t)> done) {
+  const uint64_t left = proxy_->clients();
+  if (left == 0 || std::chrono::steady_clock::now() >= until) {
+    done(left);
+    return;
+  }
+  drain_timer_.expires_after(kDrainTick);
+  drain_timer_.async_wait([this, until, done = std::move(done)](const auto& cancelled) mutable {
+    if (!cancelled) wait_for_end(until, std::move(done));
+  });
+}
+
+void ProxyControl::stop() {
+  if (proxy_) proxy_->stop();
+}
+
+}  // namespace sluice::control

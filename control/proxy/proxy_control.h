@@ -1,0 +1,58 @@
+// The control side of sluice-proxy: configuration that changes while it runs, health checks, ejections, and
+// the end.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "control/health/health_checks.h"
+#include "control/proxy/proxy_config.h"
+#include "dataplane/l7/proxy.h"
+#include "lb/l7/outlier_detector.h"
+
+namespace sluice::control {
+
+/// Lives on one thread: the one that runs `io`.
+class ProxyControl {
+ public:
+  /// Starts workers and checks. Errors say what to do; nothing is left running.
+  static Result<std::unique_ptr<ProxyControl>> start(boost::asio::io_context& io, ProxyConfig config);
+  ~ProxyControl();
+  ProxyControl(const ProxyControl&) = delete;
+  ProxyControl& operator=(const ProxyControl&) = delete;
+
+  /// Goes on under another configuration. On an error nothing has changed.
+  Result<void> apply(ProxyConfig config);
+
+  /// Turns the answer to health checks, takes no new connections after drain_delay, asks clients to go, and
+  /// calls `done(left)` when the last one has, or when drain_time is over with `left` clients still there.
+  void drain(std::function<void(uint64_t left)> done);
+  void stop();
+
+  const ProxyConfig& config() const { return config_; }
+
+ private:
+  ProxyControl(boost::asio::io_context& io, ProxyConfig config);
+  void check_endpoints();
+  void watch_outliers();
+  void update(size_t cluster);
+  void update_all();
+  void tick();
+  void log_outliers(size_t cluster, const std::vector<OutlierEvent>& events);
+  void wait_for_end(std::chrono::steady_clock::time_point until, std::function<void(uint64_t)> done);
+  std::string target_of(size_t cluster, const EndpointId& id) const;
+
+  boost::asio::io_context& io_;
+  ProxyConfig config_;
+  std::unique_ptr<l7::Proxy> proxy_;
+  HealthChecks checks_;
+  std::unordered_map<std::string, std::unique_ptr<OutlierDetector>> detectors_;
+  boost::asio::steady_timer tick_timer_;
+  boost::asio::steady_timer drain_timer_;
+};
+
+}  // namespace sluice::control

@@ -1,0 +1,332 @@
+#include "control/proxy/proxy_fields.h"
+
+#include <deque>
+#include <string>
+
+#include "control/config_fields.h"
+#include "lb/l7/endpoint.h"
+#include "lb/l7/pick_settings.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view kName =
+    "1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit";
+constexpr std::string_view kRequired = ConfigField::kRequired;
+constexpr std::string_view kTime = "a whole number with ms, s or m";
+constexpr std::string_view kFile = "the path of a readable file";
+constexpr std::string_view kText = "a text";
+constexpr std::string_view kFlag = "true or false";
+constexpr uint64_t kHour = 3'600'000;
+
+constexpr ConfigField kGlobal[] = {
+    {"proxy", "a map", "all defaults", "This proxy."},
+    {"proxy.name", kName, "the host's name", "What this proxy is called in reports."},
+    {"proxy.workers", "", "1", "Threads that carry requests; each has its own connections.", 1, 256},
+    {"proxy.cores", "a list of core numbers, one per worker", "none: workers are not pinned",
+     "Cores on which the workers run; gives their number too.", 0, 1023},
+    {"proxy.zone", kName, "none", "Where this proxy is: endpoints of the same zone are preferred."},
+    {"proxy.drain_delay", kTime, "0ms",
+     "At SIGTERM, how long clients are still accepted after health_path says 503: until those who check have "
+     "seen it.",
+     0, kHour},
+    {"proxy.drain_time", kTime, "30s", "After that, how long requests under way may take to end.", 0, kHour},
+
+    {"log", "a map", "all defaults", "What sluice-proxy says while it runs."},
+    {"log.to", "stderr or journal", "stderr",
+     "Where lines go: standard error, or journald by its own protocol."},
+    {"log.level", "debug, info, warning or error", "info", "The least level that is written."},
+};
+
+constexpr ConfigField kListeners[] = {
+    {"listeners", "a list of maps, at least one", kRequired, "Where clients connect."},
+    {"listeners[].name", kName, kRequired, "What the listener is called in reports."},
+    {"listeners[].address", "an IPv4 or IPv6 address", kRequired,
+     "Address to listen on; 0.0.0.0 or :: for all."},
+    {"listeners[].port", "", kRequired, "TCP port to listen on.", 1, 65535},
+    {"listeners[].protocols", "a list of http1 and http2", "both",
+     "What clients may speak. In cleartext the first bytes tell, over TLS ALPN does."},
+    {"listeners[].cluster", "the name of a cluster", "one of cluster and hosts",
+     "Where all its requests go."},
+    {"listeners[].forwarded_for", kFlag, "true",
+     "Whether the client's address is appended to x-forwarded-for."},
+    {"listeners[].max_concurrent_streams", "", "256",
+     "Requests that one client connection may have open at once.", 1, 1u << 20},
+    {"listeners[].max_header_bytes", "", "65536",
+     "Size of a request's header fields, each with 32 bytes added, above which the request is refused.", 1024,
+     1u << 20},
+    {"listeners[].max_header_fields", "", "200",
+     "Number of a request's header fields above which it is refused.", 10, 10'000},
+    {"listeners[].stream_window", "", "262144",
+     "Bytes of a request's body that are held for an endpoint that does not take them yet.", 65535, 1u << 30},
+    {"listeners[].websocket", kFlag, "true",
+     "Whether HTTP/1.1 clients may upgrade to WebSocket, and HTTP/2 clients "
+     "may use extended CONNECT."},
+
+    {"listeners[].health_path", "a path", "none",
+     "Answered by the proxy itself: 200, or 503 while it drains."},
+
+    {"listeners[].tls", "a map", "none: cleartext", "TLS towards clients."},
+    {"listeners[].tls.certificates", "a list of maps, at least one", kRequired,
+     "Chosen by the name that the client asks for; the first one if it names none."},
+    {"listeners[].tls.certificates[].certificate", kFile, kRequired,
+     "PEM file: the certificate and its chain."},
+    {"listeners[].tls.certificates[].key", kFile, kRequired, "PEM file: the certificate's key."},
+    {"listeners[].tls.certificates[].ocsp_staple", kFile, "none",
+     "DER file: an OCSP response for clients that ask."},
+    {"listeners[].tls.refuse_unknown_names", kFlag, "false",
+     "Whether a client that asks for an unknown name is refused instead of shown the first certificate."},
+    {"listeners[].tls.min_version", "1.2 or 1.3", "1.2", "The oldest TLS version that is spoken."},
+    {"listeners[].tls.ciphers", "cipher names in OpenSSL's words", "forward secret AEAD only",
+     "Ciphers of TLS 1.2."},
+    {"listeners[].tls.ciphersuites", "cipher suite names in OpenSSL's words", "OpenSSL's",
+     "Cipher suites of TLS 1.3."},
+    {"listeners[].tls.client_certificates", "off, optional or required", "off",
+     "Whether clients are asked for one."},
+    {"listeners[].tls.client_ca", kFile, "none",
+     "PEM file: authorities whose client certificates are accepted."},
+    {"listeners[].tls.session_tickets", kFlag, "true", "Whether clients may resume sessions, on any worker."},
+    {"listeners[].tls.handshake_timeout", kTime, "10s", "How long a handshake may take.", 100, 600'000},
+
+    {"listeners[].hosts", "a list of maps, at least one", "one of cluster and hosts",
+     "Virtual hosts and their routes."},
+    {"listeners[].hosts[].name", kName, kRequired, "What the host is called in reports."},
+    {"listeners[].hosts[].domains", "a list of names: exact, *.suffix, or * for all others", kRequired,
+     "Authorities that it answers for; the longest match wins."},
+    {"listeners[].hosts[].routes", "a list of maps, at least one", kRequired,
+     "The first one that matches is taken."},
+};
+
+// Below listeners[].hosts[].routes[].
+constexpr ConfigField kRoutes[] = {
+    {"name", kName, "#n by its place", "What the route is called in reports."},
+    {"prefix", "what a path begins with", "/ unless path, segments or regex is given",
+     "Matches paths that begin so."},
+    {"segments", "a path", "none", "Matches this path, and those that have a slash behind it."},
+    {"path", "a path", "none", "Matches this path only."},
+    {"regex", "a regular expression of RE2", "none", "Matches paths that it describes whole."},
+    {"ignore_case", kFlag, "false", "Whether prefix, segments and path match letters of either case."},
+    {"methods", "a list of methods", "any", "Matches requests with one of them."},
+    {"grpc_service", "package.Service", "any", "Matches gRPC calls of this service."},
+    {"grpc_method", "a method's name", "any", "Matches gRPC calls of this method."},
+    {"headers", "a list of maps", "none", "All must match."},
+    {"query", "a list of maps", "none", "Query parameters; all must match."},
+
+    {"cluster", "the name of a cluster", "one of cluster, clusters, redirect, respond", "Where requests go."},
+    {"clusters", "a list of maps", "one of cluster, clusters, redirect, respond",
+     "Where requests go, by weight."},
+    {"clusters[].cluster", "the name of a cluster", kRequired, "A cluster."},
+    {"clusters[].weight", "", "1", "Its share.", 0, 1'000'000},
+    {"redirect", "a map", "one of cluster, clusters, redirect, respond", "Sends the client elsewhere."},
+    {"redirect.status", "301, 302, 303, 307 or 308", "301", "The status."},
+    {"redirect.scheme", "http or https", "as it was", "The new scheme."},
+    {"redirect.host", "a host name", "as it was", "The new host."},
+    {"redirect.port", "", "as it was", "The new port.", 1, 65535},
+    {"redirect.path", "a path", "as it was", "The new path, instead of all of the old one."},
+    {"redirect.prefix", "a path", "as it was", "What replaces the part that the route matched."},
+    {"redirect.strip_query", kFlag, "false", "Whether the query is left out."},
+    {"respond", "a map", "one of cluster, clusters, redirect, respond", "Answers without an endpoint."},
+    {"respond.status", "", "200", "The status.", 200, 599},
+    {"respond.body", kText, "none", "The body."},
+    {"respond.content_type", kText, "text/plain", "The body's type."},
+
+    {"rewrite", "a map", "none", "What the endpoint sees instead of the client's path and host."},
+    {"rewrite.host", "a host name", "as it was", "The new host."},
+    {"rewrite.path", "a path", "as it was", "The new path."},
+    {"rewrite.prefix", "a path", "as it was", "What replaces the part that the route matched."},
+    {"rewrite.regex", "a regular expression of RE2", "none", "What is replaced in the path."},
+    {"rewrite.substitution", kText, "an empty text", "What replaces it; \\1 stands for the first group."},
+    {"request_headers", "a list of maps", "none", "Changes of the request's header fields, in this order."},
+    {"response_headers", "a list of maps", "none", "Changes of the response's header fields, in this order."},
+
+    {"request_timeout", kTime, "15s",
+     "From the end of the request to the end of the answer; 0ms: none. A response that "
+     "goes on as a stream is not cut.",
+     0, 24 * kHour},
+    {"idle_timeout", kTime, "5m", "Without a byte either way; 0ms: none.", 0, 24 * kHour},
+    {"max_grpc_timeout", kTime, "0ms: any", "The longest grpc-timeout that is believed.", 0, 24 * kHour},
+    {"max_request_bytes", "", "0", "The largest body of a request; 0: any.", 0, 1ull << 50},
+    {"retry", "a map", "what no endpoint has begun to work on, once", "When a request is sent again."},
+    {"retry.on", "a list of connect-failure, refused-stream, reset, 5xx, gateway-error, try-timeout",
+     "connect-failure, refused-stream", "After what."},
+    {"retry.statuses", "a list of HTTP statuses", "none", "After these answers, too."},
+    {"retry.grpc_statuses", "a list of gRPC status names such as UNAVAILABLE", "none",
+     "After these gRPC answers, too, if they have no message."},
+    {"retry.max_retries", "", "1", "How often at most.", 0, 10},
+    {"retry.per_try_timeout", kTime, "0ms: none", "How long one try may take until its answer begins.", 0,
+     kHour},
+    {"retry.backoff_base", kTime, "25ms", "The most that the first retry waits; doubles with each.", 0,
+     kHour},
+    {"retry.backoff_max", kTime, "250ms", "The most that any retry waits.", 0, kHour},
+    {"retry.any_method", kFlag, "false", "Whether requests that are not idempotent are repeated, too."},
+    {"rate_limit", "a map", "none", "How many requests are let through."},
+    {"rate_limit.per_second", "", kRequired, "So many in the long run.", 1, 1'000'000},
+    {"rate_limit.burst", "", "1", "So many at one moment.", 1, 1'000'000},
+    {"rate_limit.by", "a list of maps", "all together", "One limit for each value of this."},
+    {"hash", "a list of maps", "none", "What policies ring_hash and maglev go by."},
+};
+
+// Below each list of conditions on a header or query parameter.
+constexpr ConfigField kMatches[] = {
+    {"name", kText, kRequired, "Its name."},
+    {"exact", kText, "it must be there", "Its value."},
+    {"prefix", kText, "it must be there", "What its value begins with."},
+    {"suffix", kText, "it must be there", "What its value ends with."},
+    {"contains", kText, "it must be there", "What its value contains."},
+    {"regex", "a regular expression of RE2", "it must be there", "What describes its value whole."},
+    {"ignore_case", kFlag, "false", "Whether letters of either case match."},
+    {"invert", kFlag, "false", "Whether it must not match."},
+};
+
+// Below each list of header changes.
+constexpr ConfigField kEdits[] = {
+    {"set", "a field name", "one of set, add, add_if_absent, remove", "Replaces all fields of that name."},
+    {"add", "a field name", "one of set, add, add_if_absent, remove", "Adds one beside them."},
+    {"add_if_absent", "a field name", "one of set, add, add_if_absent, remove", "Adds one if there is none."},
+    {"remove", "a field name", "one of set, add, add_if_absent, remove", "Takes all of that name away."},
+    {"value", kText, "an empty text", "The new value."},
+};
+
+// Below hash and rate_limit.by.
+constexpr ConfigField kKeys[] = {
+    {"header", "a field name", "one of header, cookie, query, path, source_address",
+     "The value of this field."},
+    {"cookie", "a cookie's name", "one of header, cookie, query, path, source_address",
+     "The value of this cookie."},
+    {"query", "a parameter's name", "one of header, cookie, query, path, source_address",
+     "The value of this parameter."},
+    {"path", "true", "one of header, cookie, query, path, source_address", "The path."},
+    {"source_address", "true", "one of header, cookie, query, path, source_address", "The client's address."},
+    {"terminal", kFlag, "false", "Whether what comes behind is not looked at if this is there."},
+    {"cookie_ttl", "a whole number with s, m or h", "the cookie is not set",
+     "A cookie that is not there is set for so long; 0s: for the session.", 0, 31'536'000},
+    {"cookie_path", "a path", "/", "Where that cookie is for."},
+};
+
+constexpr ConfigField kClusters[] = {
+    {"clusters", "a list of maps, at least one", kRequired,
+     "Groups of servers that answer the same requests."},
+    {"clusters[].name", kName, kRequired,
+     "What the cluster is called in reports and by those who refer to it."},
+    {"clusters[].protocol", "http2 or http1", "http2", "What the endpoints are spoken to in."},
+    {"clusters[].policy",
+     "round_robin, weighted_round_robin, least_request, peak_ewma, random, ring_hash or maglev",
+     "least_request", "How a request's endpoint is picked; see l7-policies.md."},
+    {"clusters[].choices", "", "2",
+     "least_request and peak_ewma: of how many endpoints drawn at random the best is taken.", 2, kMaxChoices},
+    {"clusters[].panic_percent", "", "50",
+     "Share of available endpoints, in percent, below which all are used, healthy or not; 0: never.", 0, 100},
+    {"clusters[].slow_start", kTime, "0ms: off",
+     "How long an endpoint's share grows after it appears or comes back.", 0, kHour},
+    {"clusters[].connect_timeout", kTime, "1s",
+     "How long a connection to an endpoint may take, TLS included.", 1, 600'000},
+    {"clusters[].pending_timeout", kTime, "5s", "How long a request waits for a connection.", 1, 600'000},
+    {"clusters[].max_connections", "", "32; 1024 for http1", "Connections to one endpoint, by one worker.", 1,
+     65535},
+    {"clusters[].max_pending", "", "1024",
+     "Requests that wait for a connection to one endpoint, on one worker.", 0, 1u << 20},
+    {"clusters[].max_requests", "", "16384", "Requests open at once, over all workers.", 1, 1u << 30},
+    {"clusters[].retry_percent", "", "20", "Retries at once, in percent of the open requests.", 0, 100},
+    {"clusters[].retry_min", "", "32", "Retries at once that are always allowed.", 0, 1u << 20},
+    {"clusters[].stream_window", "", "262144",
+     "Bytes of a response's body that are held for a client that does not take them yet.", 65535, 1u << 30},
+
+    {"clusters[].endpoints", "a list of maps", "none", "The servers."},
+    {"clusters[].endpoints[].address", "an IPv4 or IPv6 address", kRequired, "Address of the server."},
+    {"clusters[].endpoints[].port", "", kRequired, "Port of the server.", 1, 65535},
+    {"clusters[].endpoints[].weight", "", "1", "Its share of requests against the others; 0: none.", 0,
+     kMaxEndpointWeight},
+    {"clusters[].endpoints[].zone", kName, "none", "Where the server is."},
+    {"clusters[].endpoints[].priority", "", "0",
+     "Endpoints of a higher number are used when those of lower ones do not suffice.", 0,
+     kMaxEndpointPriority},
+    {"clusters[].endpoints[].health_port", "", "health.port, or port", "Port that is checked.", 1, 65535},
+
+    {"clusters[].tls", "a map", "none: cleartext", "TLS towards endpoints."},
+    {"clusters[].tls.verify", kFlag, "true", "Whether the endpoint's certificate is verified."},
+    {"clusters[].tls.ca", kFile, "the system's authorities", "PEM file: authorities that are trusted."},
+    {"clusters[].tls.server_name", "a host name", "the endpoint's address",
+     "Name that is asked for, and that the certificate must be for."},
+    {"clusters[].tls.min_version", "1.2 or 1.3", "1.2", "The oldest TLS version that is spoken."},
+    {"clusters[].tls.certificate", kFile, "none", "PEM file: certificate shown to endpoints that ask."},
+    {"clusters[].tls.key", kFile, "none", "PEM file: its key."},
+
+    {"clusters[].outlier", "a map", "none: endpoints are not ejected",
+     "Ejecting endpoints that answer worse."},
+    {"clusters[].outlier.server_errors", "", "5",
+     "Errors in a row (5xx, or gRPC codes like them) that eject; 0: off.", 0, 1'000'000},
+    {"clusters[].outlier.gateway_errors", "", "0",
+     "The same of 502, 503, 504 and broken streams alone; 0: off.", 0, 1'000'000},
+    {"clusters[].outlier.connect_failures", "", "5", "Failures to connect in a row that eject; 0: off.", 0,
+     1'000'000},
+    {"clusters[].outlier.success_rate", kFlag, "true",
+     "Whether endpoints whose success rate is far below the mean of all are ejected."},
+    {"clusters[].outlier.failure_percentage", "", "0", "Percent of failed requests that eject; 0: off.", 0,
+     100},
+    {"clusters[].outlier.interval", kTime, "10s", "How long requests are counted before rates are judged.",
+     100, kHour},
+    {"clusters[].outlier.base_ejection", kTime, "30s",
+     "How long the first ejection lasts; the n-th in a row n times.", 10, kHour},
+    {"clusters[].outlier.max_ejection", kTime, "5m", "The longest ejection.", 10, 24 * kHour},
+    {"clusters[].outlier.max_ejection_percent", "", "10",
+     "Percent of all endpoints that may be out; the first one may always.", 0, 100},
+};
+
+/// The table's rows, those that repeat under several paths included.
+class Rows {
+ public:
+  Rows() {
+    append(kGlobal);
+    append(kListeners);
+    const std::string route = "listeners[].hosts[].routes[]";
+    for (const ConfigField& field : kRoutes) {
+      append_below(route, field);
+      const std::string path = route + "." + std::string(field.path) + "[]";
+      if (field.path == "headers" || field.path == "query") append_below(path, kMatches);
+      if (field.path == "request_headers" || field.path == "response_headers") append_below(path, kEdits);
+      if (field.path == "rate_limit.by" || field.path == "hash") append_below(path, kKeys);
+    }
+    for (const ConfigField& field : kClusters) {
+      if (field.path == "clusters[].outlier") append_health();
+      rows_.push_back(field);
+    }
+  }
+  std::span<const ConfigField> all() const { return rows_; }
+
+ private:
+  void append(std::span<const ConfigField> fields) {
+    rows_.insert(rows_.end(), fields.begin(), fields.end());
+  }
+  void append_below(const std::string& parent, const ConfigField& field) {
+    rows_.push_back(field);
+    rows_.back().path = texts_.emplace_back(parent + "." + std::string(field.path));
+  }
+  void append_below(const std::string& parent, std::span<const ConfigField> fields) {
+    for (const ConfigField& field : fields) append_below(parent, field);
+  }
+  // Endpoints are checked like the backends of sluiced, but for what is about its tunnel.
+  void append_health() {
+    constexpr std::string_view kFrom = "pools[].health";
+    for (const ConfigField& field : config_fields()) {
+      if (!field.path.starts_with(kFrom) || field.path.ends_with(".via") || field.path.ends_with(".passive"))
+        continue;
+      rows_.push_back(field);
+      rows_.back().path =
+          texts_.emplace_back("clusters[].health" + std::string(field.path.substr(kFrom.size())));
+      if (field.path.ends_with(".port")) rows_.back().otherwise = "the endpoint's port";
+    }
+  }
+
+  std::deque<std::string> texts_;
+  std::vector<ConfigField> rows_;
+};
+
+}  // namespace
+
+const ConfigTable& proxy_config_table() {
+  static const Rows rows;
+  static const ConfigTable table(rows.all());
+  return table;
+}
+
+}  // namespace sluice

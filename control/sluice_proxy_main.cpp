@@ -1,0 +1,140 @@
+// sluice-proxy: the L7 balancer. Reads its file, starts the workers, follows signals.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/program_options.hpp>
+#include <csignal>
+#include <cstdio>
+#include <functional>
+#include <iostream>
+
+#include "control/file_limit.h"
+#include "control/log.h"
+#include "control/log_line.h"
+#include "control/proxy/proxy_config.h"
+#include "control/proxy/proxy_control.h"
+
+namespace {
+
+namespace po = boost::program_options;
+
+enum ExitCode { kOk = 0, kFailed = 1, kUsage = 2, kBadConfig = 3 };
+
+constexpr const char* kDefaultConfig = "/etc/sluice/proxy.yaml";
+// As many as the kernel lets a process have without asking; each connection takes one.
+constexpr uint64_t kFilesWanted = 1u << 20;
+
+po::options_description options() {
+  po::options_description all(
+      "Usage: sluice-proxy [--config FILE]\n       sluice-proxy --check FILE\n\nOptions");
+  // clang-format off
+  all.add_options()
+      ("config", po::value<std::string>()->default_value(kDefaultConfig)->value_name("FILE"), "run with this file")
+      ("check", po::value<std::string>()->value_name("FILE"), "check a file, say what is wrong with it, and exit")
+      ("help", "show this and exit")
+      ("version", "show the version and exit");
+  // clang-format on
+  return all;
+}
+
+int check(const std::string& path) {
+  const auto config = sluice::load_proxy_config(path);
+  if (!config) {
+    std::cerr << config.error().message << '\n';
+    return kBadConfig;
+  }
+  size_t endpoints = 0;
+  for (const auto& cluster : config->settings.clusters) endpoints += cluster.endpoints.size();
+  fmt::print("{}: good: {} listeners, {} clusters, {} endpoints\n", path, config->settings.listeners.size(),
+             config->settings.clusters.size(), endpoints);
+  return kOk;
+}
+
+/// Takes the file anew; on an error nothing changes.
+void reload(sluice::control::ProxyControl& control, const std::string& path) {
+  auto config = sluice::load_proxy_config(path);
+  auto applied =
+      config ? control.apply(*std::move(config)) : sluice::Result<void>(tl::unexpected(config.error()));
+  if (applied) {
+    spdlog::info("event=reloaded file={}", path);
+  } else {
+    spdlog::error("event=reload_refused file={} nothing_changed=true error={}", path,
+                  sluice::log_quoted(applied.error().message));
+  }
+}
+
+int run(const std::string& path) {
+  auto config = sluice::load_proxy_config(path);
+  if (!config) {
+    std::cerr << config.error().message << '\n';
+    return kBadConfig;
+  }
+  if (auto opened = sluice::open_log("sluice-proxy", config->log); !opened) {
+    std::cerr << opened.error().message << '\n';
+    return kFailed;
+  }
+  // Before the first worker, so that none of them takes a signal.
+  boost::asio::io_context io;
+  boost::asio::signal_set signals(io, SIGTERM, SIGINT, SIGHUP);
+  std::signal(SIGPIPE, SIG_IGN);
+  sluice::raise_file_limit(kFilesWanted);
+
+  auto control = sluice::control::ProxyControl::start(io, *std::move(config));
+  if (!control) {
+    std::cerr << control.error().message << '\n';
+    return kFailed;
+  }
+  const auto& started = (*control)->config();
+  spdlog::info("event=started version={} pid={} file={} proxy={} workers={} listeners={} clusters={}",
+               SLUICE_VERSION, getpid(), path, sluice::log_quoted(started.name), started.settings.workers,
+               started.settings.listeners.size(), started.settings.clusters.size());
+  const std::function<void(const boost::system::error_code&, int)> on_signal = [&](const auto& cancelled,
+                                                                                   int signal) {
+    if (cancelled) return;
+    if (signal == SIGHUP) {
+      reload(**control, path);
+      signals.async_wait(on_signal);
+      return;
+    }
+    spdlog::info("event=draining signal={}", signal);
+    (*control)->drain([&io](uint64_t left) {
+      spdlog::info("event=drained clients_left={}", left);
+      io.stop();
+    });
+    // A second signal does not wait.
+    signals.async_wait([&io](const auto& again, int) {
+      if (!again) io.stop();
+    });
+  };
+  signals.async_wait(on_signal);
+  io.run();
+  (*control)->stop();
+  spdlog::info("event=stopped");
+  return kOk;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  po::variables_map given;
+  try {
+    po::store(po::command_line_parser(argc, argv).options(options()).positional({}).run(), given);
+    po::notify(given);
+  } catch (const po::error& error) {
+    fmt::print(stderr, "sluice-proxy: {}; see sluice-proxy --help\n", error.what());
+    return kUsage;
+  }
+  if (given.contains("help")) {
+    std::cout << options();
+    return kOk;
+  }
+  if (given.contains("version")) {
+    fmt::print("sluice-proxy {}\n", SLUICE_VERSION);
+    return kOk;
+  }
+  if (given.contains("check")) return check(given["check"].as<std::string>());
+  return run(given["config"].as<std::string>());
+}
