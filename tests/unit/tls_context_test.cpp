@@ -179,6 +179,20 @@ TEST_F(TlsContextTest, OnlyForwardSecretAeadByDefault) {
   EXPECT_STREQ(handshake_with("ECDHE-RSA-AES128-GCM-SHA256"), "ECDHE-RSA-AES128-GCM-SHA256");
 }
 
+TEST_F(TlsContextTest, NobodyRenegotiates) {
+  const SslContextHandle raw(SSL_CTX_new(TLS_client_method()));
+  SSL_CTX_set_max_proto_version(raw.get(), TLS1_2_VERSION);
+  Link link(serve(), raw.get());
+  ASSERT_TRUE(link.shake());
+  ASSERT_EQ(SSL_renegotiate(link.raw_client()), 1);
+  EXPECT_EQ(link.client.tls()->handshake(), IoStatus::kBlocked);
+  std::vector<uint8_t> buffer(64 * 1024);
+  size_t bytes = 0;
+  link.server.read(buffer, bytes);
+  EXPECT_EQ(link.client.tls()->handshake(), IoStatus::kFailed);
+  EXPECT_THAT(link.client.tls()->failure_detail(), HasSubstr("no renegotiation"));
+}
+
 TEST_F(TlsContextTest, CiphersCanBeSet) {
   server.ciphersuites = "TLS_CHACHA20_POLY1305_SHA256";
   Link link(serve(), reach());
@@ -229,6 +243,22 @@ TEST_F(TlsContextTest, ClientsMayShowCertificatesWhereTheyAreAsked) {
   Link wrong(serve(), reach());
   EXPECT_FALSE(wrong.shake());
   EXPECT_EQ(wrong.server_failure(), TlsFailure::kCertificateRefused);
+}
+
+TEST_F(TlsContextTest, TheChainIsWhatTheFileSays) {
+  // The authority is known for clients' sake; it is no part of the server's chain.
+  server.client_certificates = ClientCertificates::kOptional;
+  server.client_ca = authority.file();
+  const SslContextHandle raw(SSL_CTX_new(TLS_client_method()));
+  Link link(serve(), raw.get());
+  ASSERT_TRUE(link.shake());
+  EXPECT_EQ(sk_X509_num(SSL_get_peer_cert_chain(link.raw_client())), 1);
+  auto& files = server.certificates.front();
+  files.certificate =
+      folder.write("chain.pem", TestFolder::read(files.certificate) + TestFolder::read(authority.file()));
+  Link longer(serve(), raw.get());
+  ASSERT_TRUE(longer.shake());
+  EXPECT_EQ(sk_X509_num(SSL_get_peer_cert_chain(longer.raw_client())), 2);
 }
 
 TEST_F(TlsContextTest, AClientCaFileMustBeOne) {

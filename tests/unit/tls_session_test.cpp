@@ -188,6 +188,33 @@ TEST_F(TlsSessionTest, SmallChunksTravelTogether) {
   EXPECT_THAT(records_on(link->client.fd()), testing::ElementsAre(16'384 + overhead, 3'616 + overhead));
 }
 
+TEST_F(TlsSessionTest, ARecordThatWasNotTakenIsSentFromWhereverItLiesThen) {
+  const auto link = linked();
+  ByteQueue queue(chunks);
+  // Copied together anew with each try, on the stack; elsewhere if the caller is a deeper one.
+  const auto flush_from = [&](const auto& self, int depth) -> IoStatus {
+    volatile char room[512];
+    room[0] = 1;
+    const IoStatus status = depth == 0 ? link->server.flush(queue) : self(self, depth - 1);
+    return room[0] == 1 ? status : IoStatus::kFailed;
+  };
+  size_t sent = 0;
+  do {
+    queue.reserve(16'000);
+    queue.commit(1'000);
+    sent += 1'000;
+    queue.reserve(16'000);
+    queue.commit(1'000);
+    sent += 1'000;
+  } while (flush_from(flush_from, 0) == IoStatus::kDone);
+  std::vector<uint8_t> got;
+  for (int depth = 1; depth < 100 && got.size() < sent; ++depth) {
+    read_turn(link->client, got);
+    ASSERT_NE(flush_from(flush_from, depth), IoStatus::kFailed) << link->server.tls()->failure_detail();
+  }
+  EXPECT_EQ(got.size(), sent);
+}
+
 TEST_F(TlsSessionTest, FullChunksAreRecords) {
   const auto link = linked();
   ByteQueue queue(chunks);
