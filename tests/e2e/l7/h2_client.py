@@ -9,6 +9,7 @@ import h2.events
 import h2.settings
 
 RECEIVE_BYTES = 1 << 16
+FRAME_HEADER_BYTES, GOAWAY = 9, 7
 
 
 class Answer:
@@ -37,7 +38,9 @@ class H2Client:
         self.h2.increment_flow_control_window((1 << 31) - 1 - 65535)
         self.flush()
         self.answers = {}
-        self.goaway = None
+        self.unread = b""
+        # The frames' payloads.
+        self.goaways = []
 
     def flush(self):
         self.socket.sendall(self.h2.data_to_send())
@@ -79,14 +82,26 @@ class H2Client:
         received = self.socket.recv(RECEIVE_BYTES)
         if not received:
             raise ConnectionError("the proxy has closed the connection")
-        for event in self.h2.receive_data(received):
+        self.unread += received
+        for event in self.h2.receive_data(self.without_goaway()):
             self.take(event)
         self.flush()
 
+    def without_goaway(self):
+        """Whole frames of what is unread. h2 would take no further frame after a GOAWAY, though answers may still come."""
+        passed = b""
+        while len(self.unread) >= FRAME_HEADER_BYTES:
+            end = FRAME_HEADER_BYTES + int.from_bytes(self.unread[:3], "big")
+            if len(self.unread) < end:
+                break
+            if self.unread[3] == GOAWAY:
+                self.goaways.append(self.unread[FRAME_HEADER_BYTES:end])
+            else:
+                passed += self.unread[:end]
+            self.unread = self.unread[end:]
+        return passed
+
     def take(self, event):
-        if isinstance(event, h2.events.ConnectionTerminated):
-            self.goaway = event
-            return
         answer = self.answers.get(getattr(event, "stream_id", None))
         if answer is None:
             return

@@ -78,9 +78,11 @@ class ProxySite:
 
     def configure(self, ports, *, cluster=None, listener=None, more=None):
         """Writes the file. YAML is a superset of JSON."""
+        front = {"name": "front", "address": "127.0.0.1", "port": FRONT, "cluster": "app"} | (listener or {})
         config = {
             "proxy": {"name": "p1"},
-            "listeners": [{"name": "front", "address": "127.0.0.1", "port": FRONT, "cluster": "app"} | (listener or {})],
+            # None: a field that has a value otherwise is to be left out.
+            "listeners": [{name: value for name, value in front.items() if value is not None}],
             "clusters": [{"name": "app", "endpoints": [{"address": "127.0.0.1", "port": port} for port in ports]}
                          | (cluster or {})],
         } | (more or {})

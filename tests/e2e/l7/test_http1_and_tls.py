@@ -1,0 +1,128 @@
+"""HTTP/1.1 and TLS on either side of the proxy."""
+
+import os
+import re
+
+import pytest
+
+from netns import run
+from proxy_site import FRONT, sha256_of
+
+LARGE_BYTES = 16 << 20
+
+
+@pytest.fixture
+def certificate(site):
+    """(certificate, key) for localhost and 127.0.0.1, signed by itself."""
+    certificate, key = site.network.directory / "cert.pem", site.network.directory / "key.pem"
+    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out",
+         certificate])
+    return certificate, key
+
+
+@pytest.fixture
+def large_file(site):
+    path = site.network.directory / "large.bin"
+    path.write_bytes(os.urandom(LARGE_BYTES))
+    return path
+
+
+def tls(certificate, **fields):
+    """A listener's fields for TLS."""
+    return {"tls": {"certificates": [{"certificate": str(certificate[0]), "key": str(certificate[1])}]} | fields}
+
+
+def page(site, scheme, *words, **options):
+    return site.namespace.run(["curl", "-sS", "-m", "30", "-k", *words, f"{scheme}://127.0.0.1:{FRONT}/who"], **options)
+
+
+@pytest.mark.parametrize("upstream", ["http1", "http2"])
+@pytest.mark.parametrize("client,version", [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")])
+def test_each_version_on_each_side(site, large_file, client, version, upstream):
+    server = site.nginx("n1", version="http2" if upstream == "http2" else "")
+    (server.www / "large.bin").symlink_to(large_file)
+    site.start_proxy([server.port], cluster={"protocol": upstream})
+    done = page(site, "http", client, "-w", "%{http_version} %{http_code}")
+    assert done.stdout == f"n1\n{version} 200"
+    base, got = f"http://127.0.0.1:{FRONT}", site.network.directory / "got"
+    site.namespace.run(["curl", "-sSf", "-m", "30", client, "-o", got, f"{base}/large.bin"])
+    assert sha256_of(got) == sha256_of(large_file)
+    # With a length, and without: chunked.
+    for name, options in (("known", []), ("chunked", ["-H", "Transfer-Encoding: chunked"])):
+        if version == "2" and options:
+            continue
+        site.namespace.run(["curl", "-sSf", "-m", "30", client, *options, "-T", large_file, f"{base}/uploads/{name}"])
+        assert sha256_of(server.www / "uploads" / name) == sha256_of(large_file)
+
+
+def test_one_http1_connection_serves_many_requests(site):
+    server = site.nginx("n1", http="keepalive_requests 1000000;")
+    site.start_proxy([server.port])
+    words = [f"http://127.0.0.1:{FRONT}/who?{number}" for number in range(20)]
+    done = site.namespace.run(["curl", "-sSf", "-m", "30", "--http1.1", "-w", "%{num_connects}\n", *words])
+    assert done.stdout.split("\n")[:-1] == ["n1", "1"] + ["n1", "0"] * 19
+
+
+def test_http1_load_is_spread(site):
+    servers = [site.nginx(f"n{number}", version="", http="keepalive_requests 1000000;") for number in (1, 2, 3)]
+    site.start_proxy([server.port for server in servers], cluster={"protocol": "http1", "policy": "round_robin"})
+    load = site.h2load("/who", "-n", 3000, "-c", 10, "-m", 1, "--h1")
+    assert load.good == 3000, load.output
+    counts = [len(server.access_log.read_text().splitlines()) for server in servers]
+    assert counts == [1000] * 3
+
+
+@pytest.mark.parametrize("version,words", [("2", []), ("1.1", ["--http1.1"]), ("2", ["--tls-max", "1.2"])],
+                         ids=["h2", "http1", "h2-over-tls-1.2"])
+def test_tls_towards_clients_with_alpn(site, certificate, version, words):
+    server = site.nginx("n1")
+    site.start_proxy([server.port], listener=tls(certificate))
+    done = page(site, "https", *words, "-w", "%{http_version}")
+    assert done.stdout == f"n1\n{version}"
+
+
+def test_h2load_over_tls_sees_no_failure(site, certificate):
+    servers = [site.nginx(f"n{number}", http="keepalive_requests 1000000;") for number in (1, 2, 3)]
+    site.start_proxy([server.port for server in servers], listener=tls(certificate))
+    done = site.namespace.run(["h2load", "-n", 4000, "-c", 20, "-m", 10, f"https://127.0.0.1:{FRONT}/who"])
+    assert "4000 succeeded, 0 failed, 0 errored" in done.stdout
+
+
+def test_a_tls_session_is_resumed(site, certificate):
+    server = site.nginx("n1")
+    site.start_proxy([server.port], listener=tls(certificate), more={"proxy": {"workers": 2}})
+    session = site.network.directory / "session"
+    connect = ["openssl", "s_client", "-connect", f"127.0.0.1:{FRONT}", "-alpn", "h2", "-tls1_2"]
+    assert "New, " in site.namespace.run([*connect, "-sess_out", session], input_text="", check=False).stdout
+    for _ in range(4):
+        assert "Reused, " in site.namespace.run([*connect, "-sess_in", session], input_text="", check=False).stdout
+
+
+def test_tls_towards_servers_is_verified(site, certificate):
+    options = f"ssl_certificate {certificate[0]}; ssl_certificate_key {certificate[1]};"
+    server = site.nginx("n1", version="ssl http2", http=options)
+    site.start_proxy([server.port], cluster={"tls": {"ca": str(certificate[0]), "server_name": "localhost"}})
+    assert site.curl("/who").stdout == "n1\n"
+    assert site.proxy.stop() == 0
+    # By an authority that did not sign it: refused, and nothing is sent to it.
+    before = server.access_log.read_text()
+    site.start_proxy([server.port], cluster={"tls": {"server_name": "localhost"}})
+    assert site.curl("/who", "-o", "/dev/null", "-w", "%{http_code}").stdout in ("502", "503")
+    assert server.access_log.read_text() == before
+
+
+def test_clients_that_must_show_a_certificate(site, certificate):
+    server = site.nginx("n1")
+    site.start_proxy([server.port], listener=tls(certificate, client_certificates="required",
+                                                 client_ca=str(certificate[0])))
+    assert page(site, "https", check=False).returncode != 0
+    assert page(site, "https", "--cert", certificate[0], "--key", certificate[1]).stdout == "n1\n"
+
+
+def test_an_error_of_the_proxy_is_plain_for_http_and_a_status_for_grpc(site):
+    """No endpoint listens."""
+    site.start_proxy([9999])
+    assert site.curl("/x", "-o", "/dev/null", "-w", "%{http_code}").stdout in ("502", "503")
+    head = site.curl("/test.Echo/Unary", "-H", "content-type: application/grpc", "-d", "", "-i").stdout
+    assert head.startswith("HTTP/2 200") and re.search(r"^grpc-status: 14\r?$", head, re.MULTILINE), head
