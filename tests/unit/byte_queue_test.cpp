@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -66,7 +65,8 @@ TEST(ByteQueue, GivesBytesBackInOrderWhateverThePieces) {
       ASSERT_EQ(content(queue), expected) << "seed " << seed << " step " << step;
       const auto front = queue.front();
       ASSERT_EQ(front.empty(), expected.empty());
-      ASSERT_EQ(std::memcmp(front.data(), expected.data(), front.size()), 0);
+      ASSERT_TRUE(std::equal(front.begin(), front.end(), expected.begin(),
+                             [](uint8_t a, char b) { return a == static_cast<uint8_t>(b); }));
     }
   }
 }

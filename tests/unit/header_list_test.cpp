@@ -75,6 +75,7 @@ TEST(HeaderList, AnUsedListTakesTheNextMessageWithoutMemory) {
   list.shrink(before - 1);
   EXPECT_EQ(list.capacity(), 0u);
   EXPECT_TRUE(list.empty());
+  EXPECT_EQ(list.list_size(), 0u);
   list.add("name", "again");
   EXPECT_EQ(list.value(list.fields()[0]), "again");
 }

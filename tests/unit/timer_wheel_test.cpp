@@ -103,6 +103,13 @@ TEST_F(TimerWheelTest, ALongPauseRingsWhatIsDueAndNothingElse) {
   EXPECT_EQ(later.rung, 1);
 }
 
+TEST_F(TimerWheelTest, ALongPauseLooksAtEverySlot) {
+  std::deque<Alarm> alarms(1200);
+  for (size_t i = 0; i < alarms.size(); ++i) start(alarms[i], TimerWheel::kTick * static_cast<int>(i));
+  pass(milliseconds(60'000));
+  for (const Alarm& alarm : alarms) ASSERT_EQ(alarm.rung, 1);
+}
+
 TEST_F(TimerWheelTest, ACallbackMayStopAndStartOthersAndItself) {
   Alarm first, second, again;
   int rounds = 0;
