@@ -133,7 +133,7 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures one tier.")
     parser.add_argument("tier", choices=sorted(BENCHES))
     parser.add_argument("--json", metavar="FILE", help="write the figures here too")
-    parser.add_argument("--quick", action="store_true", help="l7: fewer rounds, the three plain shapes only")
+    parser.add_argument("--quick", action="store_true", help="l7: fewer rounds, the plain shapes only")
     given = parser.parse_args()
     try:
         figures = BENCHES[given.tier](given.quick)

@@ -8,7 +8,7 @@ from pathlib import Path
 from l7_site import HERE, SHAPES, LoadFailed, Proxy, Site
 
 SLUICE = "sluice"
-ROUNDS, QUICK_ROUNDS = 7, 3
+ROUNDS, QUICK_ROUNDS = 5, 3
 RUN_SECONDS, QUICK_RUN_SECONDS = 1.5, 0.7
 LATENCY_SECONDS = 2
 CALIBRATION_REQUESTS = 2000
@@ -57,21 +57,22 @@ def half_load_p99(site, proxies, shape, speeds, rounds):
 def bench_shapes(site, shapes, rounds, seconds):
     """Measures and prints; returns the rows for --json."""
     rows = []
-    by_servers = {}
+    by_kind = {}
     for shape in shapes:
-        if shape.servers not in by_servers:
-            by_servers[shape.servers] = {name: Proxy(site, name, shape.servers) for name in site.proxies}
-        proxies = by_servers[shape.servers]
+        kind = (shape.servers, shape.tls)
+        if kind not in by_kind:
+            by_kind[kind] = {name: Proxy(site, name, shape.servers, tls=shape.tls) for name in site.proxies}
+        proxies = by_kind[kind]
         rivals = [name for name in proxies if name != SLUICE]
         rates, speeds = measure_shape(site, proxies, shape, rounds, seconds)
         half_rate, p99_ms = half_load_p99(site, proxies, shape, speeds, 3)
-        print(f"\n{shape.name}: p99 at {half_rate:,.0f} requests/s")
+        print(f"\n{shape.name}{' over TLS' if shape.tls else ''}: p99 at {half_rate:,.0f} requests/s")
         print(f"  {'proxy':<10}{'requests per CPU-second':>25}{'to best rival':>15}{'p99 ms':>10}")
         for name in proxies:
             figure = statistics.median(rates[name])
             ratio = median_ratio(rates, name, rivals)
             print(f"  {name:<10}{figure:>25,.0f}{ratio:>15.2f}{p99_ms[name]:>10.2f}", flush=True)
-            rows.append({"proxy": name, "shape": shape.name, "tls": False, "requests_per_cpu_second": round(figure),
+            rows.append({"proxy": name, "shape": shape.name, "tls": shape.tls, "requests_per_cpu_second": round(figure),
                          "p99_ms": round(p99_ms[name], 3)})
     return rows
 
@@ -134,14 +135,14 @@ def bench_l7(sluice_proxy, *, quick):
         print("Requests per CPU-second of the proxy on a core of its own; three nghttpd and h2load on another.")
         print("Medians; ratios are medians of the rounds' ratios. "
               + ", ".join(f"{name} {version}" for name, version in site.versions().items()))
-        shapes = [shape for shape in SHAPES if shape.of_issue or not quick]
+        shapes = [shape for shape in SHAPES if shape.is_plain or not quick]
         rows = bench_shapes(site, shapes, QUICK_ROUNDS if quick else ROUNDS,
                             QUICK_RUN_SECONDS if quick else RUN_SECONDS)
         figures = {"l7": rows, "rivals": site.versions()}
         if not quick:
             figures["memory_per_connection"] = bench_memory(site, IDLE_CONNECTIONS)
             figures["allocations_per_request"] = bench_allocations(
-                site, [shape for shape in shapes if shape.body_bytes < 1000], COUNTED_REQUESTS)
+                site, [shape for shape in shapes if shape.body_bytes < 1000 and not shape.tls], COUNTED_REQUESTS)
         return figures
     finally:
         site.remove()

@@ -1,6 +1,5 @@
 """What the L7 benchmark runs: servers and clients on one core, each proxy on the other, all in one network namespace."""
 
-import json
 import math
 import re
 import string
@@ -19,9 +18,14 @@ BODY_BYTES, STREAM_BYTES = 100, 64 << 10
 SERVERS_PER_KIND = 3
 # What the servers of each kind are told besides the port.
 SERVER_KINDS = {"page": [], "grpc": ["--trailer=grpc-status: 0"], "echo": ["--echo-upload"]}
-# Written into the configs where a proxy is to speak TLS with its clients.
-TLS = {"sluice": "", "haproxy": "ssl crt $directory/both.pem alpn h2", "nginx": "ssl", "nghttpx": ""}
-CLEARTEXT = {"sluice": "", "haproxy": "proto h2", "nginx": "", "nghttpx": ";no-tls"}
+# What the configs say, at "tls" and "tls_files", where clients speak TLS and where they do not.
+TLS = {
+    "sluice": (", tls: {certificates: [{certificate: $certificate, key: $key}]}", ""),
+    "haproxy": ("ssl crt $both alpn h2", ""),
+    "nghttpx": ("", "private-key-file=$key\ncertificate-file=$certificate"),
+    "nginx": ("ssl", "ssl_certificate $certificate; ssl_certificate_key $key; ssl_protocols TLSv1.2 TLSv1.3;"),
+}
+CLEARTEXT = {"sluice": ("", ""), "haproxy": ("proto h2", ""), "nghttpx": (";no-tls", ""), "nginx": ("", "")}
 
 
 class LoadFailed(Exception):
@@ -38,13 +42,16 @@ class Shape:
     servers: str = "page"
     fields: int = 0
     body_bytes: int = 0
+    tls: bool = False
 
     @property
-    def of_issue(self):
+    def is_plain(self):
+        """Whether it is one of those that are compared first: pages of 100 bytes and the fields of a simple client."""
         return self.servers == "page" and not self.fields
 
 
-SHAPES = [Shape("16x100", 16, 100), Shape("64x10", 64, 10), Shape("256x1", 256, 1),
+SHAPES = [*(Shape(f"{connections}x{streams}", connections, streams, tls=tls)
+            for tls in (False, True) for connections, streams in ((16, 100), (64, 10), (256, 1))),
           Shape("16x100, 20 fields", 16, 100, fields=20),
           Shape("16x100, gRPC unary", 16, 100, servers="grpc", body_bytes=BODY_BYTES),
           Shape("16x10, 64 KB both ways", 16, 10, servers="echo", body_bytes=STREAM_BYTES)]
@@ -53,8 +60,9 @@ SHAPES = [Shape("16x100", 16, 100), Shape("64x10", 64, 10), Shape("256x1", 256, 
 class Proxy:
     """A proxy under test, in front of the three servers of one kind."""
 
-    def __init__(self, site, name, servers, *, counted=False):
+    def __init__(self, site, name, servers, *, tls=False, counted=False):
         self.site, self.name, self.port = site, name, next(site.ports)
+        self.scheme = "https" if tls else "http"
         self.directory = site.network.directory / f"{name}-{self.port}"
         self.directory.mkdir()
         self.allocations_path = self.directory / "allocations"
@@ -62,8 +70,9 @@ class Proxy:
         template, command = site.proxies[name]
         config = self.directory / template
         places = {f"backend{n}": port for n, port in enumerate(site.server_ports[servers], 1)}
+        listen, files = (string.Template(text).substitute(site.certificate) for text in (TLS if tls else CLEARTEXT)[name])
         config.write_text(string.Template((HERE / "l7" / template).read_text()).substitute(
-            places, port=self.port, directory=self.directory, tls=CLEARTEXT[name]))
+            places, port=self.port, directory=self.directory, tls=listen, tls_files=files))
         env = ["env", f"LD_PRELOAD={site.counter_library}", f"SLUICE_ALLOCATION_COUNT={self.allocations_path}"]
         self.process = site.namespace.popen(
             ["taskset", "-c", PROXY_CORE, *(env if counted else []),
@@ -72,8 +81,8 @@ class Proxy:
 
     def _serves(self):
         self.process.require_running()
-        return self.site.namespace.run(["curl", "-sf", "-m", "2", "--http2-prior-knowledge",
-                                        f"http://127.0.0.1:{self.port}/"], check=False).returncode == 0
+        return self.site.namespace.run(["curl", "-sfk", "-m", "2", "--http2-prior-knowledge",
+                                        f"{self.scheme}://127.0.0.1:{self.port}/"], check=False).returncode == 0
 
     def cpu_seconds(self):
         """CPU time of all its threads."""
@@ -130,6 +139,11 @@ class Site:
             self.bodies[size] = self.network.directory / f"body-{size}"
             # A gRPC message: not compressed, its length, its bytes.
             self.bodies[size].write_bytes(b"\0" + (size - 5).to_bytes(4, "big") + b"x" * (size - 5))
+        self.certificate = {name: self.network.directory / f"{name}.pem" for name in ("certificate", "key", "both")}
+        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+             "-subj", "/CN=localhost", "-keyout", self.certificate["key"], "-out", self.certificate["certificate"]])
+        self.certificate["both"].write_text(self.certificate["certificate"].read_text()
+                                            + self.certificate["key"].read_text())
         self.server_ports = {}
         for kind, options in SERVER_KINDS.items():
             self.server_ports[kind] = [next(self.ports) for _ in range(SERVERS_PER_KIND)]
@@ -158,7 +172,7 @@ class Site:
             words += [f"--rps={max(rate / shape.connections, 1):.0f}", f"--log-file={log_path}"]
         path = "/index.html" if shape.servers != "grpc" else "/index.html?/package.Service/Method"
         done = self.namespace.run(["taskset", "-c", OTHERS_CORE, "h2load", *words,
-                                   f"http://127.0.0.1:{proxy.port}{path}"], timeout_s=120, check=False)
+                                   f"{proxy.scheme}://127.0.0.1:{proxy.port}{path}"], timeout_s=120, check=False)
         return Load(done.stdout + done.stderr, log_path)
 
     def idle_memory(self, proxy, connections):
@@ -186,7 +200,3 @@ class Site:
 
     def remove(self):
         self.network.remove()
-
-
-def to_json(rows):
-    return json.dumps({"l7": rows}, indent=1)

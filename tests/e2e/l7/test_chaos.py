@@ -1,7 +1,6 @@
 """Servers that fail under load, and what the clients see of it.
 
-The aim everywhere: none of the requests that may be sent again fails. What the proxy does not do yet is marked as an
-expected failure, by name; the mark goes when it does.
+The aim everywhere: none of the requests that may be sent again fails.
 """
 
 import re
