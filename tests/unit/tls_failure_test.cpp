@@ -38,7 +38,8 @@ TEST(TlsFailure, TheDocumentListsAllAndNoOthers) {
 }
 
 TEST(TlsFailure, TheFirstErrorIsTheCause) {
-  OPENSSL_init_ssl(0, nullptr);  // loads the words; the first context does it otherwise
+  OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS,
+                   nullptr);  // loads the words; the first context does it otherwise
   ERR_clear_error();
   ERR_raise(ERR_LIB_SSL, SSL_R_HTTP_REQUEST);
   ERR_raise(ERR_LIB_SSL, SSL_R_NO_SHARED_CIPHER);
