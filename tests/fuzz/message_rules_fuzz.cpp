@@ -1,7 +1,7 @@
 // Any fields as a message: what passes the rules can be written as an HTTP/1.1 message in which every line is
 // what it was meant to be, and no server behind reads another one in it.
 //
-// Input: lines, `name` TAB `value` each; a byte of options first.
+// Input: lines that end in 0x1e, `name` TAB `value` each; a byte of options first.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -13,6 +13,8 @@ namespace {
 
 using namespace sluice::l7;
 
+constexpr char kLineEnd = '\x1e';
+
 void require(bool holds) {
   if (!holds) __builtin_trap();
 }
@@ -20,7 +22,7 @@ void require(bool holds) {
 HeaderList list_of(std::string_view text) {
   HeaderList list;
   while (!text.empty() && list.size() < 100) {
-    const std::string_view line = text.substr(0, text.find('\x1e'));
+    const std::string_view line = text.substr(0, text.find(kLineEnd));
     text.remove_prefix(std::min(text.size(), line.size() + 1));
     const size_t tab = std::min(line.find('\t'), line.size());
     list.add(line.substr(0, tab), line.substr(std::min(tab + 1, line.size())));
@@ -81,12 +83,20 @@ void check_as_http1(const HeaderList& list, const MessageHead& head) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 1) return -1;
   HeaderList list;
-  // Most inputs begin as a request that is well formed, so that what follows is looked at.
-  if ((data[0] & 1) != 0) list.add(":method", (data[0] & 2) != 0 ? "GET" : "CONNECT");
-  if ((data[0] & 4) != 0) list.add(":scheme", "http");
-  if ((data[0] & 8) != 0) list.add(":path", "/");
-  if ((data[0] & 16) != 0) list.add(":authority", "a");
-  const HeaderList more = list_of({reinterpret_cast<const char*>(data + 1), size - 1});
+  // Most inputs begin as a request that is well formed, so that what follows is looked at; or with the first
+  // line as one of its parts.
+  std::string_view text(reinterpret_cast<const char*>(data + 1), size - 1);
+  const auto part = [&](unsigned option, std::string_view usual) {
+    if ((data[0] & 0xe0) != option) return usual;
+    const std::string_view line = text.substr(0, text.find(kLineEnd));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    return line;
+  };
+  if ((data[0] & 1) != 0) list.add(":method", part(0x20, (data[0] & 2) != 0 ? "GET" : "CONNECT"));
+  if ((data[0] & 4) != 0) list.add(":scheme", part(0x40, "http"));
+  if ((data[0] & 8) != 0) list.add(":path", part(0x80, "/"));
+  if ((data[0] & 16) != 0) list.add(":authority", part(0xa0, "a"));
+  const HeaderList more = list_of(text);
   for (const HeaderList::Field& field : more.fields()) list.add(more.name(field), more.value(field));
 
   const MessageHead request = check_request(list);
