@@ -30,6 +30,11 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
     return !settings().health_path.empty() && path == settings().health_path;
   }
   bool forwarded_for() const { return settings().forwarded_for; }
+  /// `bytes` of a stream's body have left for the other side: its sender may go on.
+  void consumed(CodecStream& stream, size_t bytes) {
+    codec_.consumed(stream, bytes);
+    if (!codec_.is_http2()) read_on(codec_.wants_input());
+  }
   /// A stream waits for the output to drain.
   void note_blocked() { blocked_ = true; }
   /// A stream of this connection has ended.

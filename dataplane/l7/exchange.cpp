@@ -185,7 +185,7 @@ void Exchange::pump_request() {
 void Exchange::credit_client(size_t sent) {
   sent_ += sent;
   if (sent_ <= credited_) return;
-  client_->codec().consumed(down, sent_ - credited_);
+  client_->consumed(down, sent_ - credited_);
   credited_ = sent_;
 }
 
@@ -224,7 +224,7 @@ void Exchange::on_response_data(std::span<const uint8_t> data, bool end) {
   size_t sent = 0;
   if (to_client_.empty()) {
     sent = client_->codec().send_data(down, data, end);
-    upstream_->codec().consumed(up, sent);
+    upstream_->consumed(up, sent);
     upstream_->wake_output();
     client_->wake_output();
     if (down.blocked) client_->note_blocked();
@@ -249,7 +249,7 @@ void Exchange::pump_response() {
     const bool end = response_ended_ && !response_has_trailers_ && piece.size() == to_client_.size();
     const size_t sent = codec.send_data(down, piece, end);
     to_client_.consume(sent);
-    if (upstream_ != nullptr) upstream_->codec().consumed(up, sent);
+    if (upstream_ != nullptr) upstream_->consumed(up, sent);
     if (sent < piece.size()) break;
   }
   if (down.blocked) client_->note_blocked();

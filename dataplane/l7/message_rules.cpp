@@ -19,6 +19,16 @@ constexpr std::array<bool, 256> make_name_characters() {
 }
 constexpr std::array<bool, 256> kNameCharacters = make_name_characters();
 
+// All but controls, the space, and those in `others`.
+constexpr std::array<bool, 256> make_uri_characters(std::string_view others, bool above_ascii) {
+  std::array<bool, 256> allowed{};
+  for (size_t c = 0x21; c < 256; ++c) allowed[c] = c < 0x7f || (above_ascii && c > 0x7f);
+  for (const char c : others) allowed[static_cast<uint8_t>(c)] = false;
+  return allowed;
+}
+constexpr std::array<bool, 256> kAuthorityCharacters = make_uri_characters("@/?#\\", false);
+constexpr std::array<bool, 256> kPathCharacters = make_uri_characters("#", true);
+
 constexpr bool is_blank(char c) {
   return c == ' ' || c == '\t';
 }
@@ -74,6 +84,7 @@ bool is_token(std::string_view text) {
 
 // RFC 3986 section 3.1. A scheme with more in it would become part of a URI that others put together.
 bool is_scheme(std::string_view text) {
+  if (text == "http" || text == "https") return true;
   if (text.empty() || !is_letter(text.front())) return false;
   for (const char c : text) {
     if (!is_letter(c) && !(c >= '0' && c <= '9') && c != '+' && c != '-' && c != '.') return false;
@@ -83,13 +94,9 @@ bool is_scheme(std::string_view text) {
 
 // A host without user information and without characters that end an authority.
 bool is_authority(std::string_view text) {
-  if (text.empty()) return false;
-  for (const char c : text) {
-    if (static_cast<uint8_t>(c) <= ' ' || static_cast<uint8_t>(c) >= 0x7f || c == '@' || c == '/' ||
-        c == '?' || c == '#' || c == '\\')
-      return false;
-  }
-  return true;
+  bool allowed = !text.empty();
+  for (const char c : text) allowed &= kAuthorityCharacters[static_cast<uint8_t>(c)];
+  return allowed;
 }
 
 bool same_host(std::string_view a, std::string_view b) {
@@ -100,10 +107,9 @@ bool same_host(std::string_view a, std::string_view b) {
 
 bool is_path(std::string_view path, std::string_view method) {
   if (path.empty()) return false;
-  for (const char c : path) {
-    if (static_cast<uint8_t>(c) <= ' ' || c == '#' || c == '\x7f') return false;
-  }
-  return path.front() == '/' || (path == "*" && method == "OPTIONS");
+  bool allowed = true;
+  for (const char c : path) allowed &= kPathCharacters[static_cast<uint8_t>(c)];
+  return allowed && (path.front() == '/' || (path == "*" && method == "OPTIONS"));
 }
 
 }  // namespace

@@ -33,16 +33,21 @@ class StreamTable {
   void erase(uint32_t id) {
     size_t hole = home(id);
     while (slots_[hole]->id != id) hole = next(hole);
-    // What follows without a gap may have been pushed behind its home by the one that goes: move it up.
-    for (size_t at = next(hole); slots_[at] != nullptr; at = next(at)) {
+    if (hole != home(id)) --displaced_;
+    slots_[hole] = nullptr;
+    --size_;
+    // What follows without a gap may have been pushed behind its home by the one that goes: move it up. Live numbers
+    // are nearly in sequence and fill one long run of slots, so that it pays to know that nobody was pushed.
+    for (size_t at = next(hole); displaced_ != 0 && slots_[at] != nullptr; at = next(at)) {
       const size_t from_home = (at - home(slots_[at]->id)) & mask();
       const size_t from_hole = (at - hole) & mask();
       if (from_home < from_hole) continue;
+      if (from_home == from_hole) --displaced_;
       slots_[hole] = slots_[at];
+      slots_[at] = nullptr;
       hole = at;
     }
-    slots_[hole] = nullptr;
-    if (--size_ == 0 && slots_.size() > kKeptSlots) std::vector<Stream*>().swap(slots_);
+    if (size_ == 0 && slots_.size() > kKeptSlots) std::vector<Stream*>().swap(slots_);
   }
 
   /// Calls `visit(Stream&)` for each; it must not insert or erase.
@@ -68,12 +73,14 @@ class StreamTable {
   void place(Stream& stream) {
     size_t at = home(stream.id);
     while (slots_[at] != nullptr) at = next(at);
+    if (at != home(stream.id)) ++displaced_;
     slots_[at] = &stream;
   }
 
   void grow() {
     std::vector<Stream*> old(slots_.empty() ? kFirstSlots : slots_.size() * 2, nullptr);
     old.swap(slots_);
+    displaced_ = 0;
     for (Stream* stream : old) {
       if (stream != nullptr) place(*stream);
     }
@@ -81,6 +88,7 @@ class StreamTable {
 
   std::vector<Stream*> slots_;
   size_t size_ = 0;
+  size_t displaced_ = 0;  // streams that are not in their home slot
 };
 
 }  // namespace sluice::l7

@@ -155,7 +155,11 @@ void UpstreamConnection::on_drained() {
 }
 
 void UpstreamConnection::leave(CodecStream& stream) {
-  if (!stream.attached) return;
+  if (!stream.attached) {
+    // The connection may have become free for the next request by what was just sent.
+    if (!codec_.is_http2() && !closed()) end_turn();
+    return;
+  }
   codec_.reset(stream, Http2Error::kCancel);
   if (codec_.is_http2()) {
     wake_output();

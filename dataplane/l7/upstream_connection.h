@@ -24,6 +24,11 @@ class UpstreamConnection final : public Connection {
   bool has_room() { return connected_ && !closed() && codec_.can_open(); }
   bool connected() const { return connected_; }
   Codec& codec() { return codec_; }
+  /// `bytes` of a stream's body have left for the other side: its sender may go on.
+  void consumed(CodecStream& stream, size_t bytes) {
+    codec_.consumed(stream, bytes);
+    if (!codec_.is_http2()) read_on(codec_.wants_input());
+  }
   /// A stream waits for the output to drain.
   void note_blocked() { blocked_ = true; }
   /// Nobody waits for the stream any more: cancels it if it is still open.
