@@ -311,6 +311,16 @@ TEST(MessageRules, AllCharacters) {
     EXPECT_EQ(is_field_value("a"s + character), may_stand_at_the_end) << c;
     EXPECT_EQ(is_field_value(character + "a"s), may_stand_at_the_end) << c;
     EXPECT_EQ(parse_content_length("1"s + character).has_value(), c >= '0' && c <= '9') << c;
+    const auto accepts = [](const std::string& path, const std::string& authority) {
+      return check_request(
+                 list_of(
+                     {{":method", "GET"}, {":scheme", "http"}, {":path", path}, {":authority", authority}}))
+                 .error == nullptr;
+    };
+    EXPECT_EQ(accepts("/"s + character + "a", "a"), c > ' ' && c != 0x7f && c != '#') << c;
+    EXPECT_EQ(accepts("/", "a"s + character + "a"),
+              c > ' ' && c < 0x7f && "@/?#\\"s.find(character) == std::string::npos)
+        << c;
   }
 }
 
