@@ -19,6 +19,7 @@ from suites import RELEASE, BuildError, build  # noqa: E402
 
 CALLS = 300
 SERVERS = ("s1", "s2", "s3")
+EJECTION = {"connect_failures": 3, "interval": "500ms", "base_ejection": "3s", "max_ejection_percent": 40}
 
 PICTURE = """
   gRPC client ── one connection ── sluice-proxy ─┬─ s1
@@ -71,9 +72,14 @@ def show_answers(answers):
         show(f"failed with {name}: {answers[name]}")
 
 
+def ejections(site):
+    """What the proxy has said of servers that it has taken out."""
+    return "\n".join(line for line in site.proxy.output().splitlines() if "event=ejected" in line)
+
+
 def demonstrate(site):
     servers = {name: site.grpc_server("python", name) for name in SERVERS}
-    site.start_proxy([server.port for server in servers.values()], cluster={"policy": "round_robin"})
+    site.start_proxy([server.port for server in servers.values()], cluster={"policy": "round_robin", "outlier": EJECTION})
     client = Client(site)
     try:
         print(f"1. {CALLS} calls, one after the other, on one connection")
@@ -94,6 +100,7 @@ def demonstrate(site):
         failed = CALLS - sum(answers[name] for name in SERVERS)
         if failed:
             raise DemoFailed(f"{failed} calls failed")
+        show(wait_for(lambda: client.call(10) and ejections(site), 10, "s2 to be ejected", interval_s=0.1))
 
         print("\n3. s2 comes back, still on the same connection")
         site.grpc_server("python", "s2", port=servers["s2"].port)
