@@ -35,12 +35,13 @@ struct CodecEvent {
     kInformational,  ///< headers(): a 1xx response
     kData,           ///< `data`; may be empty if `end_stream`
     kTrailers,       ///< headers(); the stream's end
-    kReset,          ///< the stream is gone: reset by the peer, or here for what the peer did (`reason`)
-    kWritable,       ///< a window has opened: for `stream`, or for all if nullptr
-    kSettings,       ///< the peer's settings have changed, see peer_max_concurrent_streams()
-    kGoAway,         ///< the peer takes no stream above `stream_id`
-    kPong,           ///< our ping() came back
-    kFatal,          ///< the connection is over: send what is in the output, then close. `reason` says why.
+    kReset,     ///< the stream is gone: reset by the peer, or here for what the peer did (`reason`). Not told
+                ///< behind a whole response: then a server only wants no more of the request.
+    kWritable,  ///< a window has opened: for `stream`, or for all if nullptr
+    kSettings,  ///< the peer's settings have changed, see peer_max_concurrent_streams()
+    kGoAway,    ///< the peer takes no stream above `stream_id`
+    kPong,      ///< our ping() came back
+    kFatal,     ///< the connection is over: send what is in the output, then close. `reason` says why.
   };
   Kind kind = Kind::kNone;
   bool end_stream = false;

@@ -646,6 +646,13 @@ CodecEvent Http2Session::on_rst_stream(const Received& frame) {
   if (frame.header.length != 4) return fatal(Http2Error::kFrameSizeError, "RST_STREAM of a wrong size");
   if (is_idle(frame.header.stream)) return fatal(Http2Error::kProtocolError, "RST_STREAM on an idle stream");
   CodecStream* stream = streams_.find(frame.header.stream);
+  if (role_ == Role::kClient && stream != nullptr && stream->remote_closed) {
+    // The response is whole and must not be lost; the server does not want the rest of the request
+    // (section 8.1).
+    detach(*stream);
+    finished();
+    return none();
+  }
   // A client that opens and cancels costs the site behind it work: rapid reset, CVE-2023-44487.
   if (stream != nullptr ? cancelled() : abused(kUselessFrame)) {
     return fatal(Http2Error::kEnhanceYourCalm, "too many streams reset");
