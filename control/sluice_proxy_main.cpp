@@ -14,8 +14,11 @@
 #include "control/file_limit.h"
 #include "control/log.h"
 #include "control/log_line.h"
+#include "control/metrics/metrics_server.h"
 #include "control/proxy/proxy_config.h"
 #include "control/proxy/proxy_control.h"
+#include "control/proxy/proxy_metrics.h"
+#include "dataplane/l7/kernel_tls.h"
 
 namespace {
 
@@ -46,6 +49,15 @@ int check(const std::string& path) {
     std::cerr << config.error().message << '\n';
     return kBadConfig;
   }
+  // Certificates and all else that the file names are read, too.
+  const auto snapshot =
+      sluice::l7::build_snapshot(std::make_shared<sluice::l7::ProxySettings>(config->settings), nullptr,
+                                 std::chrono::steady_clock::now());
+  if (!snapshot) {
+    fmt::print(stderr, "{}: {}\n", path, snapshot.error().message);
+    return kBadConfig;
+  }
+  for (const std::string& warning : snapshot->tls->warnings) fmt::print("{}: warning: {}\n", path, warning);
   size_t endpoints = 0;
   for (const auto& cluster : config->settings.clusters) endpoints += cluster.endpoints.size();
   fmt::print("{}: good: {} listeners, {} clusters, {} endpoints\n", path, config->settings.listeners.size(),
@@ -53,8 +65,8 @@ int check(const std::string& path) {
   return kOk;
 }
 
-/// Takes the file anew; on an error nothing changes.
-void reload(sluice::control::ProxyControl& control, const std::string& path) {
+/// Takes the file anew; false: nothing has changed.
+bool reload(sluice::control::ProxyControl& control, const std::string& path) {
   auto config = sluice::load_proxy_config(path);
   auto applied =
       config ? control.apply(*std::move(config)) : sluice::Result<void>(tl::unexpected(config.error()));
@@ -64,6 +76,7 @@ void reload(sluice::control::ProxyControl& control, const std::string& path) {
     spdlog::error("event=reload_refused file={} nothing_changed=true error={}", path,
                   sluice::log_quoted(applied.error().message));
   }
+  return applied.has_value();
 }
 
 int run(const std::string& path) {
@@ -88,18 +101,38 @@ int run(const std::string& path) {
     return kFailed;
   }
   const auto& started = (*control)->config();
-  spdlog::info("event=started version={} pid={} file={} proxy={} workers={} listeners={} clusters={}",
-               SLUICE_VERSION, getpid(), path, sluice::log_quoted(started.name), started.settings.workers,
-               started.settings.listeners.size(), started.settings.clusters.size());
+  sluice::ProxyMetricsInput about{started.name, SLUICE_VERSION};
+  std::unique_ptr<sluice::MetricsServer> metrics;
+  if (started.metrics) {
+    auto opened = sluice::MetricsServer::open(started.metrics->address, started.metrics->port);
+    if (!opened) {
+      std::cerr << "metrics: " << opened.error().message << '\n';
+      return kFailed;
+    }
+    metrics = *std::move(opened);
+    metrics->start([&](const std::atomic<bool>& stopping) -> sluice::Result<std::string> {
+      constexpr std::chrono::seconds kLimit{4};
+      auto text = sluice::ask_thread(
+          io, [&] { return render_proxy_metrics(about, (*control)->proxy()); }, stopping, kLimit);
+      if (!text) return sluice::fail("the control thread is busy; try again");
+      return *std::move(text);
+    });
+  }
+  spdlog::info(
+      "event=started version={} pid={} file={} proxy={} workers={} listeners={} clusters={} kernel_tls={}",
+      SLUICE_VERSION, getpid(), path, sluice::log_quoted(started.name), started.settings.workers,
+      started.settings.listeners.size(), started.settings.clusters.size(),
+      sluice::log_quoted(sluice::l7::kernel_tls_state()));
   const std::function<void(const boost::system::error_code&, int)> on_signal = [&](const auto& cancelled,
                                                                                    int signal) {
     if (cancelled) return;
     if (signal == SIGHUP) {
-      reload(**control, path);
+      about.reload_good = reload(**control, path);
       signals.async_wait(on_signal);
       return;
     }
     spdlog::info("event=draining signal={}", signal);
+    about.draining = true;
     (*control)->drain([&io](uint64_t left) {
       spdlog::info("event=drained clients_left={}", left);
       io.stop();
@@ -111,6 +144,7 @@ int run(const std::string& path) {
   };
   signals.async_wait(on_signal);
   io.run();
+  metrics.reset();
   (*control)->stop();
   spdlog::info("event=stopped");
   return kOk;

@@ -68,6 +68,24 @@ void read_proxy(const ConfigSection& proxy, Draft& draft) {
   read_milliseconds(proxy, "drain_time", "", draft.config.drain_time);
 }
 
+/// "127.0.0.1:9109", "[::1]:9109"
+Result<ListenAddress> parse_listen(const std::string& text) {
+  const auto colon = text.rfind(':');
+  if (colon == std::string::npos) return fail("");
+  std::string_view host = std::string_view(text).substr(0, colon);
+  const bool bracketed = host.starts_with('[') && host.ends_with(']');
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  const auto address = IpAddress::parse(host);
+  const auto port = parse_decimal<uint16_t>(std::string_view(text).substr(colon + 1));
+  if (!address || address->is_v6() != bracketed || !port || *port == 0) return fail("");
+  return ListenAddress{*address, *port};
+}
+
+void read_metrics(const ConfigSection& section, ProxyConfig& config) {
+  if (section.node() == nullptr) return;
+  section.value("listen", config.metrics.emplace(), parse_listen);
+}
+
 void read_log(const ConfigSection& section, LogSettings& settings) {
   section.choice("to", settings.to, {{"stderr", LogTarget::kStderr}, {"journal", LogTarget::kJournal}});
   section.choice("level", settings.level,
@@ -306,6 +324,7 @@ Result<ProxyConfig> read_tree(const YamlNode& tree, std::string_view filename) {
   Draft draft{{}, ConfigSection(problems, &tree, "", "", proxy_config_table()), {}, {}, {}, {}};
   read_proxy(draft.root.section("proxy"), draft);
   read_log(draft.root.section("log"), draft.config.log);
+  read_metrics(draft.root.section("metrics"), draft.config);
   for (const ConfigSection& cluster : draft.root.sections("clusters")) read_cluster(cluster, draft);
   for (const ConfigSection& listener : draft.root.sections("listeners")) read_listener(listener, draft);
   check_names(draft.listeners);

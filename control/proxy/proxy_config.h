@@ -26,11 +26,18 @@ struct ClusterCare {
   std::optional<OutlierSettings> outlier;
 };
 
+/// An address and a TCP port.
+struct ListenAddress {
+  IpAddress address;
+  uint16_t port = 0;
+};
+
 struct ProxyConfig {
   std::string name;
   std::chrono::milliseconds drain_delay{0};
   std::chrono::milliseconds drain_time{30'000};
   LogSettings log;
+  std::optional<ListenAddress> metrics;  ///< where metrics are served
   l7::ProxySettings settings;
   std::vector<ClusterCare> care;  ///< of each of settings.clusters
 };

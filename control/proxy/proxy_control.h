@@ -34,6 +34,7 @@ class ProxyControl {
   void stop();
 
   const ProxyConfig& config() const { return config_; }
+  const l7::Proxy& proxy() const { return *proxy_; }
 
  private:
   ProxyControl(boost::asio::io_context& io, ProxyConfig config);

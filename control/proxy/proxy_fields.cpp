@@ -36,6 +36,11 @@ constexpr ConfigField kGlobal[] = {
     {"log.to", "stderr or journal", "stderr",
      "Where lines go: standard error, or journald by its own protocol."},
     {"log.level", "debug, info, warning or error", "info", "The least level that is written."},
+
+    {"metrics", "a map", "none: no metrics are served", "Metrics for Prometheus, read-only."},
+    {"metrics.listen",
+     "an IPv4 address with a port such as 127.0.0.1:9109, or an IPv6 one such as [::1]:9109", kRequired,
+     "TCP address on which GET /metrics is answered; a change takes a restart."},
 };
 
 constexpr ConfigField kListeners[] = {

@@ -75,7 +75,7 @@ void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
   config_ = worker_.config;
   ++config_->exchanges;
   client_ = &client;
-  active_at_ = worker_.loop.now();
+  began_at_ = active_at_ = worker_.loop.now();
   request_ended_ = event.end_stream;
   head_method_ = event.head.head_method;
   std::swap(request_, worker_.headers);
@@ -538,7 +538,7 @@ void Exchange::finish_if_done() {
 }
 
 void Exchange::finish(Outcome outcome) {
-  outcome_ = outcome;
+  worker_.counters.count(outcome, worker_.loop.now() - began_at_);
   leave_upstream();
   --config_->exchanges;
   client_->on_exchange_over();

@@ -145,6 +145,7 @@ class Exchange : public ListLink<PendingTag> {
   Time deadline_ = kNever;      // of the answer
   Time try_deadline_ = kNever;  // of this try, or of waiting for a connection
   Time retry_at_ = kNever;
+  Time began_at_{};
   Time active_at_{};  // when bytes last moved
 
   std::optional<uint64_t> hash_;  // for hash policies

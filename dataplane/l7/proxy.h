@@ -30,6 +30,11 @@ class Proxy {
   uint64_t clients() const;
   /// Picks from `endpoints` for requests to come.
   void use_endpoints(const std::string& cluster, const EndpointSet::Pointer& endpoints);
+  /// Calls `visit(const Worker&)` for each.
+  template <typename Visit>
+  void for_each_worker(Visit visit) const {
+    for (const auto& worker : workers_) visit(*worker);
+  }
   const ProxySnapshot& snapshot() const { return snapshot_; }
 
  private:

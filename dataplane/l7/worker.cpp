@@ -179,6 +179,7 @@ Worker::~Worker() {
 void Worker::adopt(int fd, const IpAddress& address, size_t listener) {
   auto client = std::make_unique<ClientConnection>(context_, fd, address, listener);
   if (!client->open()) return;
+  context_.counters.clients.add(1);
   client_count_.fetch_add(1, std::memory_order_relaxed);
   clients_.push_back(*client.release());
 }

@@ -45,6 +45,10 @@ class Worker {
   /// Takes no new clients, and asks those that are there to go: all are told at once that the end is near,
   /// and each is told to go at a moment of its own, up to `spread` later. From any thread.
   void drain(std::chrono::milliseconds spread);
+  /// Written by the worker, to be read at any time.
+  const WorkerCounters& counters() const { return context_.counters; }
+  const TlsCounters& client_tls() const { return context_.client_tls; }
+  const TlsCounters& upstream_tls() const { return context_.upstream_tls; }
   /// Clients connected now. From any thread.
   uint64_t clients() const { return client_count_.load(std::memory_order_relaxed); }
 

@@ -17,6 +17,7 @@
 #include "dataplane/l7/snapshot.h"
 #include "dataplane/l7/tls_session.h"
 #include "dataplane/l7/upstream_pool.h"
+#include "dataplane/l7/worker_counters.h"
 #include "lb/l7/random.h"
 
 namespace sluice::l7 {
@@ -67,6 +68,7 @@ struct WorkerContext {
   TlsCounters client_tls;
   TlsCounters upstream_tls;
   IntrusiveList<Connection, UnflushedTag> unflushed;
+  WorkerCounters counters;
   uint64_t clients_gone = 0;                        ///< in this wake-up
   std::vector<std::unique_ptr<Connection>> closed;  ///< deleted at the end of the wake-up
   std::vector<std::unique_ptr<UpstreamPool>> retired;

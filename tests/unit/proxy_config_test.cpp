@@ -8,6 +8,8 @@
 #include <map>
 
 #include "control/proxy/proxy_fields.h"
+#include "control/proxy/proxy_metrics.h"
+#include "dataplane/l7/outcome.h"
 
 namespace sluice {
 namespace {
@@ -182,12 +184,18 @@ TEST(ProxyConfig, ARegularExpressionThatIsNoneIsRefused) {
   EXPECT_THAT(route_of("{regex: '(', cluster: app}").error().message, HasSubstr("p.yaml:"));
 }
 
-TEST(ProxyConfigDocs, ListEveryFieldAsTheCodeHasItAndNoOther) {
+/// The rows of a page's tables, by the text in their first cell.
+std::map<std::string, std::string> documented(const std::string& page) {
   std::map<std::string, std::string> rows;
-  std::ifstream file(kDocs + "proxy-configuration.md");
+  std::ifstream file(kDocs + page);
   for (std::string line; std::getline(file, line);) {
     if (line.starts_with("| `")) rows[line.substr(3, line.find('`', 3) - 3)] = line;
   }
+  return rows;
+}
+
+TEST(ProxyConfigDocs, ListEveryFieldAsTheCodeHasItAndNoOther) {
+  auto rows = documented("proxy-configuration.md");
   for (const ConfigField& field : proxy_config_table().fields()) {
     const std::string expected = fmt::format("| `{}` | {} | {} | {} |", field.path, field.accepted_text(),
                                              field.otherwise, field.help);
@@ -195,6 +203,31 @@ TEST(ProxyConfigDocs, ListEveryFieldAsTheCodeHasItAndNoOther) {
     rows.erase(std::string(field.path));
   }
   for (const auto& [path, row] : rows) ADD_FAILURE() << "no such field in the code: " << row;
+}
+
+TEST(ProxyDocs, ListEveryMetricAsTheCodeHasItAndNoOther) {
+  auto rows = documented("proxy-metrics.md");
+  for (const Metric& metric : proxy_metrics()) {
+    EXPECT_EQ(rows[std::string(metric.name)],
+              fmt::format("| `{}` | {} | {} | {} |", metric.name, metric_kind_name(metric.kind),
+                          metric.labels, metric.help));
+    rows.erase(std::string(metric.name));
+  }
+  EXPECT_TRUE(rows.empty()) << rows.begin()->second;
+}
+
+TEST(ProxyDocs, ListEveryOutcomeAsTheCodeHasItAndNoOther) {
+  auto rows = documented("l7-outcomes.md");
+  for (const l7::OutcomeText& outcome : l7::kOutcomeTexts) {
+    const auto code = [&](unsigned number) {
+      return outcome.status == 0 ? std::string("-") : std::to_string(number);
+    };
+    EXPECT_EQ(rows[std::string(outcome.name)],
+              fmt::format("| `{}` | {} | {} | {} |", outcome.name, outcome.help, code(outcome.status),
+                          code(outcome.grpc_status)));
+    rows.erase(std::string(outcome.name));
+  }
+  EXPECT_TRUE(rows.empty()) << rows.begin()->second;
 }
 
 TEST(ProxyConfigDocs, TheExampleIsGood) {

@@ -1,0 +1,175 @@
+#include "control/proxy/proxy_metrics.h"
+
+#include <array>
+#include <functional>
+#include <vector>
+
+#include "dataplane/l7/tls_failure.h"
+
+namespace sluice {
+namespace {
+
+using enum MetricKind;
+
+constexpr Metric kInfo{"sluice_proxy_info", kGauge, "proxy, version", "1: what runs."};
+constexpr Metric kReload{"sluice_proxy_config_last_reload_successful", kGauge, "",
+                         "0 after a reload that was refused."};
+constexpr Metric kDraining{"sluice_proxy_draining", kGauge, "", "1 while the proxy drains."};
+constexpr Metric kRequests{"sluice_proxy_requests_total", kCounter, "outcome",
+                           "Requests that have ended, by how; see l7-outcomes.md."};
+constexpr Metric kSeconds{"sluice_proxy_request_seconds", kHistogram, "",
+                          "Time from a request's head to the end of its answer."};
+constexpr Metric kClients{"sluice_proxy_clients", kGauge, "", "Clients connected."};
+constexpr Metric kConnections{"sluice_proxy_client_connections_total", kCounter, "",
+                              "Connections taken from clients."};
+constexpr Metric kHandshakes{"sluice_proxy_tls_handshakes_total", kCounter, "side",
+                             "TLS handshakes that came to an end, with clients or endpoints."};
+constexpr Metric kResumed{"sluice_proxy_tls_resumed_total", kCounter, "side",
+                          "Those of them that resumed a session."};
+constexpr Metric kTlsFailures{"sluice_proxy_tls_failures_total", kCounter, "side, reason",
+                              "TLS connections that failed, by what was wrong."};
+constexpr Metric kClusterRequests{"sluice_proxy_cluster_active_requests", kGauge, "cluster",
+                                  "Requests sent and not ended."};
+constexpr Metric kClusterRefused{"sluice_proxy_cluster_refused_total", kCounter, "cluster, limit",
+                                 "Requests beyond max_requests, and retries beyond the retry budget."};
+constexpr Metric kEndpointRequests{"sluice_proxy_endpoint_requests_total", kCounter, "cluster, endpoint",
+                                   "Requests that ended there."};
+constexpr Metric kEndpointFailures{"sluice_proxy_endpoint_failures_total", kCounter, "cluster, endpoint",
+                                   "Those of them that were the endpoint's failure."};
+constexpr Metric kEndpointActive{"sluice_proxy_endpoint_active_requests", kGauge, "cluster, endpoint",
+                                 "Requests open there."};
+constexpr Metric kEndpointHealthy{"sluice_proxy_endpoint_healthy", kGauge, "cluster, endpoint",
+                                  "1 if its health checks say so."};
+constexpr Metric kEndpointEjected{"sluice_proxy_endpoint_ejected", kGauge, "cluster, endpoint",
+                                  "1 while it is ejected for bad answers."};
+
+constexpr std::array kAll{kInfo,
+                          kReload,
+                          kDraining,
+                          kRequests,
+                          kSeconds,
+                          kClients,
+                          kConnections,
+                          kHandshakes,
+                          kResumed,
+                          kTlsFailures,
+                          kClusterRequests,
+                          kClusterRefused,
+                          kEndpointRequests,
+                          kEndpointFailures,
+                          kEndpointActive,
+                          kEndpointHealthy,
+                          kEndpointEjected};
+
+void write_requests(Exposition& text, const l7::Proxy& proxy) {
+  text.begin(kRequests);
+  for (size_t i = 0; i < l7::kOutcomes; ++i) {
+    uint64_t sum = 0;
+    proxy.for_each_worker([&](const l7::Worker& worker) { sum += worker.counters().outcomes[i].read(); });
+    text.sample(label_set({{"outcome", l7::kOutcomeTexts[i].name}}), sum);
+  }
+  std::array<uint64_t, l7::kRequestSecondsBounds.size() + 1> buckets{};
+  uint64_t nanoseconds = 0;
+  uint64_t connections = 0;
+  proxy.for_each_worker([&](const l7::Worker& worker) {
+    for (size_t i = 0; i < buckets.size(); ++i) buckets[i] += worker.counters().request_seconds[i].read();
+    nanoseconds += worker.counters().request_nanoseconds.read();
+    connections += worker.counters().clients.read();
+  });
+  text.begin(kSeconds);
+  text.histogram("", l7::kRequestSecondsBounds, buckets, static_cast<double>(nanoseconds) / 1e9);
+  text.begin(kClients);
+  text.sample("", proxy.clients());
+  text.begin(kConnections);
+  text.sample("", connections);
+}
+
+using TlsValue = std::function<uint64_t(const l7::TlsCounters&)>;
+
+uint64_t sum_of(const l7::Proxy& proxy, bool clients, const TlsValue& value) {
+  uint64_t sum = 0;
+  proxy.for_each_worker(
+      [&](const l7::Worker& worker) { sum += value(clients ? worker.client_tls() : worker.upstream_tls()); });
+  return sum;
+}
+
+void write_tls(Exposition& text, const l7::Proxy& proxy) {
+  constexpr std::array<std::pair<std::string_view, bool>, 2> kSides{{{"client", true}, {"endpoint", false}}};
+  text.begin(kHandshakes);
+  for (const auto& [side, clients] : kSides) {
+    text.sample(label_set({{"side", side}}),
+                sum_of(proxy, clients, [](const l7::TlsCounters& tls) { return tls.handshakes.read(); }));
+  }
+  text.begin(kResumed);
+  for (const auto& [side, clients] : kSides) {
+    text.sample(label_set({{"side", side}}),
+                sum_of(proxy, clients, [](const l7::TlsCounters& tls) { return tls.resumed.read(); }));
+  }
+  text.begin(kTlsFailures);
+  for (const auto& [side, clients] : kSides) {
+    for (size_t i = 1; i < l7::kTlsFailureKinds; ++i) {
+      text.sample(
+          label_set({{"side", side}, {"reason", l7::tls_failure_name(static_cast<l7::TlsFailure>(i))}}),
+          sum_of(proxy, clients, [i](const l7::TlsCounters& tls) { return tls.failures[i].read(); }));
+    }
+  }
+}
+
+void write_clusters(Exposition& text, const l7::ProxySnapshot& snapshot) {
+  text.begin(kClusterRequests);
+  for (const auto& settings : snapshot.settings->clusters) {
+    const auto& cluster = snapshot.clusters.at(settings.name);
+    text.sample(label_set({{"cluster", settings.name}}), uint64_t{cluster.breakers->requests.count()});
+  }
+  text.begin(kClusterRefused);
+  for (const auto& settings : snapshot.settings->clusters) {
+    const auto& breakers = *snapshot.clusters.at(settings.name).breakers;
+    text.sample(label_set({{"cluster", settings.name}, {"limit", "max_requests"}}),
+                breakers.requests.refused());
+    text.sample(label_set({{"cluster", settings.name}, {"limit", "retry_budget"}}),
+                breakers.retries.refused());
+  }
+  const auto endpoints = [&](const Metric& metric, auto value) {
+    text.begin(metric);
+    for (const auto& settings : snapshot.settings->clusters) {
+      const EndpointSet& set = *snapshot.clusters.at(settings.name).endpoints;
+      for (uint32_t i = 0; i < set.endpoints().size(); ++i) {
+        const Endpoint& endpoint = set.endpoints()[i];
+        text.sample(label_set({{"cluster", settings.name}, {"endpoint", endpoint.id.to_string()}}),
+                    uint64_t{value(endpoint, *set.state(i))});
+      }
+    }
+  };
+  endpoints(kEndpointRequests,
+            [](const Endpoint&, const EndpointState& state) { return state.results.counts().requests; });
+  endpoints(kEndpointFailures,
+            [](const Endpoint&, const EndpointState& state) { return state.results.counts().failures; });
+  endpoints(kEndpointActive,
+            [](const Endpoint&, const EndpointState& state) { return state.active_requests(); });
+  endpoints(kEndpointHealthy,
+            [](const Endpoint& endpoint, const EndpointState&) { return endpoint.healthy; });
+  endpoints(kEndpointEjected,
+            [](const Endpoint& endpoint, const EndpointState&) { return endpoint.ejected; });
+}
+
+}  // namespace
+
+std::span<const Metric> proxy_metrics() {
+  return kAll;
+}
+
+std::string render_proxy_metrics(const ProxyMetricsInput& input, const l7::Proxy& proxy) {
+  Exposition text;
+  text.begin(kInfo);
+  text.sample(label_set({{"proxy", input.name}, {"version", input.version}}), uint64_t{1});
+  text.begin(kReload);
+  text.sample("", uint64_t{input.reload_good});
+  text.begin(kDraining);
+  text.sample("", uint64_t{input.draining});
+  write_requests(text, proxy);
+  write_tls(text, proxy);
+  write_clusters(text, proxy.snapshot());
+  return text.take();
+}
+
+}  // namespace sluice
