@@ -6,7 +6,7 @@ import re
 import pytest
 
 from netns import run
-from proxy_site import FRONT, sha256_of
+from proxy_site import FRONT, PEERS, sha256_of
 
 LARGE_BYTES = 16 << 20
 
@@ -62,6 +62,21 @@ def test_one_http1_connection_serves_many_requests(site):
     words = [f"http://127.0.0.1:{FRONT}/who?{number}" for number in range(20)]
     done = site.namespace.run(["curl", "-sSf", "-m", "30", "--http1.1", "-w", "%{num_connects}\n", *words])
     assert done.stdout.split("\n")[:-1] == ["n1", "1"] + ["n1", "0"] * 19
+
+
+def test_a_client_may_upgrade_from_http1_to_http2(site):
+    server = site.nginx("n1")
+    site.start_proxy([server.port])
+    assert page(site, "http", "--http2", "-w", "%{http_version}").stdout == "n1\n2"
+
+
+@pytest.mark.xfail(strict=True, reason="the end of a WebSocket's client is not passed on to the server")
+def test_a_websocket_goes_through_to_an_http1_server_and_ends(site):
+    server = site.node_peer("websocket_server.js")
+    # So that the proxy ends at once when this fails.
+    site.start_proxy([server.port], cluster={"protocol": "http1"}, more={"proxy": {"drain_time": "1s"}})
+    done = site.namespace.run(["node", PEERS / "node" / "websocket_client.js", FRONT], timeout_s=10)
+    assert done.stdout.strip() == "101 all 200000 bytes came back"
 
 
 def test_http1_load_is_spread(site):
