@@ -76,8 +76,8 @@ void read_announce(const ConfigSection& section, Config& config) {
     section.report(*section.node(), "drain_device",
                    "found the name of announce.device; accepted: another name");
   }
-  read_seconds(section, "drain_delay", "announce.drain_delay", config.announce->drain_delay);
-  read_seconds(section, "stop_delay", "announce.stop_delay", config.announce->stop_delay);
+  read_seconds(section, "drain_delay", config.announce->drain_delay);
+  read_seconds(section, "stop_delay", config.announce->stop_delay);
 }
 
 /// "127.0.0.1:9108", "[::1]:9108"
@@ -251,7 +251,7 @@ void read_vip(const ConfigSection& section, ConfigDraft& draft) {
       section.choice("protocol", vip.protocol, {{"tcp", Protocol::kTcp}, {"udp", Protocol::kUdp}});
   const YamlNode* port = section.value("port", vip.ports, parse_port_range);
   const YamlNode* pool = section.value("pool", vip.pool, parse_name);
-  read_seconds(section, "idle_timeout", "vips[].idle_timeout", vip.idle_timeout);
+  read_seconds(section, "idle_timeout", vip.idle_timeout);
   section.flag("announce", vip.announce);
   draft.vips.push_back({section, name, address, protocol, port, pool});
 }

@@ -27,17 +27,14 @@ Result<std::chrono::milliseconds> parse_milliseconds(std::string_view text, cons
 
 }  // namespace
 
-void read_seconds(const ConfigSection& section, std::string_view key, std::string_view /*schema*/,
-                  std::chrono::seconds& into) {
+void read_seconds(const ConfigSection& section, std::string_view key, std::chrono::seconds& into) {
   section.value(key, into,
                 [&](const std::string& text) { return parse_duration(text, section.table_field(key)); });
 }
 
-void read_milliseconds(const ConfigSection& section, std::string_view key, const std::string& /*schema*/,
-                       std::chrono::milliseconds& into) {
-  section.value(key, into, [&](const std::string& text) {
-    return parse_milliseconds(text, section.table_field(key));
-  });
+void read_milliseconds(const ConfigSection& section, std::string_view key, std::chrono::milliseconds& into) {
+  section.value(key, into,
+                [&](const std::string& text) { return parse_milliseconds(text, section.table_field(key)); });
 }
 
 }  // namespace sluice

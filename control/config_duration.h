@@ -9,12 +9,10 @@
 
 namespace sluice {
 
-/// Reads a whole number with s, m or h; the table's range for `schema` is in seconds.
-void read_seconds(const ConfigSection& section, std::string_view key, std::string_view schema,
-                  std::chrono::seconds& into);
+/// Reads a whole number with s, m or h; the table's range is in seconds.
+void read_seconds(const ConfigSection& section, std::string_view key, std::chrono::seconds& into);
 
-/// Reads a whole number with ms, s or m; the table's range for `schema` is in milliseconds.
-void read_milliseconds(const ConfigSection& section, std::string_view key, const std::string& schema,
-                       std::chrono::milliseconds& into);
+/// Reads a whole number with ms, s or m; the table's range is in milliseconds.
+void read_milliseconds(const ConfigSection& section, std::string_view key, std::chrono::milliseconds& into);
 
 }  // namespace sluice

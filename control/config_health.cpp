@@ -45,12 +45,13 @@ void read_health(const ConfigSection& section, HealthCheck& check) {
                   {"udp", HealthCheckKind::kUdp},
                   {"icmp", HealthCheckKind::kIcmp},
                   {"external", HealthCheckKind::kExternal}});
-  section.choice("via", check.via, {{"direct", HealthCheckVia::kDirect}, {"tunnel", HealthCheckVia::kTunnel}});
+  section.choice("via", check.via,
+                 {{"direct", HealthCheckVia::kDirect}, {"tunnel", HealthCheckVia::kTunnel}});
   uint16_t port = 0;
   if (section.number("port", port)) check.port = port;
-  read_milliseconds(section, "interval", "pools[].health.interval", check.interval);
-  read_milliseconds(section, "fast_interval", "pools[].health.fast_interval", check.fast_interval);
-  read_milliseconds(section, "timeout", "pools[].health.timeout", check.timeout);
+  read_milliseconds(section, "interval", check.interval);
+  read_milliseconds(section, "fast_interval", check.fast_interval);
+  read_milliseconds(section, "timeout", check.timeout);
   section.choice("passive", check.passive, {{"on", true}, {"off", false}});
   section.number("rise", check.rise);
   section.number("fall", check.fall);
@@ -84,8 +85,8 @@ void read_pool_policy(const ConfigSection& section, PoolPolicy& policy) {
                  {{"withdraw", TooFewHealthy::kWithdraw}, {"fail_open", TooFewHealthy::kFailOpen}});
   section.number("panic_percent", policy.panic_percent);
   section.number("flap_limit", policy.flap_limit);
-  read_seconds(section, "flap_window", "pools[].flap_window", policy.flap_window);
-  read_seconds(section, "flap_hold", "pools[].flap_hold", policy.flap_hold);
+  read_seconds(section, "flap_window", policy.flap_window);
+  read_seconds(section, "flap_hold", policy.flap_hold);
 }
 
 }  // namespace sluice

@@ -1,5 +1,6 @@
-// The fields of one kind of configuration file, in one table: the reader takes from it what a map may hold, which
-// fields are required, number ranges and the words of its errors; the file's page in docs/ is tested against it.
+// The fields of one kind of configuration file, in one table: the reader takes from it what a map may hold,
+// which fields are required, number ranges and the words of its errors; the file's page in docs/ is tested
+// against it.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +41,8 @@ class ConfigTable {
   std::span<const ConfigField> fields() const { return fields_; }
   /// The field with exactly this path, or nullptr.
   const ConfigField* find(std::string_view path) const;
-  /// The fields of the map at `parent` ("vips[]", "tunnel", "" for the whole file), in the order of the table.
+  /// The fields of the map at `parent` ("vips[]", "tunnel", "" for the whole file), in the order of the
+  /// table.
   const std::vector<const ConfigField*>& of(std::string_view parent) const;
 
  private:

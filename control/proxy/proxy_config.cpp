@@ -64,8 +64,8 @@ void read_proxy(const ConfigSection& proxy, Draft& draft) {
   proxy.number("workers", draft.config.settings.workers);
   read_cores(proxy, draft.config.settings);
   proxy.value("zone", draft.zone, parse_name);
-  read_milliseconds(proxy, "drain_delay", "", draft.config.drain_delay);
-  read_milliseconds(proxy, "drain_time", "", draft.config.drain_time);
+  read_milliseconds(proxy, "drain_delay", draft.config.drain_delay);
+  read_milliseconds(proxy, "drain_time", draft.config.drain_time);
 }
 
 /// "127.0.0.1:9109", "[::1]:9109"
@@ -118,7 +118,7 @@ void read_server_tls(const ConfigSection& section, ListenerSettings& listener) {
                   {"required", l7::ClientCertificates::kRequired}});
   section.value("client_ca", tls.client_ca, any_text);
   section.flag("session_tickets", tls.session_tickets);
-  read_milliseconds(section, "handshake_timeout", "", tls.handshake_timeout);
+  read_milliseconds(section, "handshake_timeout", tls.handshake_timeout);
   tls.protocols.clear();
   if (listener.http2_allowed) tls.protocols.emplace_back("h2");
   if (listener.http1_allowed) tls.protocols.emplace_back("http/1.1");
@@ -203,7 +203,7 @@ void read_pick(const ConfigSection& section, PickSettings& pick) {
                   {"maglev", PickPolicy::kMaglev}});
   section.number("choices", pick.choices);
   section.number("panic_percent", pick.panic_percent);
-  read_milliseconds(section, "slow_start", "", pick.slow_start.window);
+  read_milliseconds(section, "slow_start", pick.slow_start.window);
 }
 
 void read_endpoint(const ConfigSection& section, ClusterSettings& cluster, ClusterCare& care) {
@@ -234,9 +234,9 @@ void read_outlier(const ConfigSection& section, ClusterSettings& cluster, Cluste
   section.number("connect_failures", outlier.streaks.connect_failures);
   section.flag("success_rate", outlier.success_rate);
   section.number("failure_percentage", outlier.failure_percentage);
-  read_milliseconds(section, "interval", "", outlier.interval);
-  read_milliseconds(section, "base_ejection", "", outlier.base_ejection);
-  read_milliseconds(section, "max_ejection", "", outlier.max_ejection);
+  read_milliseconds(section, "interval", outlier.interval);
+  read_milliseconds(section, "base_ejection", outlier.base_ejection);
+  read_milliseconds(section, "max_ejection", outlier.max_ejection);
   section.number("max_ejection_percent", outlier.max_ejection_percent);
   cluster.streaks = outlier.streaks;
   if (auto good = check_outlier_settings(outlier); !good)
@@ -251,8 +251,8 @@ void read_cluster(const ConfigSection& section, Draft& draft) {
                  {{"http2", HttpVersion::kHttp2}, {"http1", HttpVersion::kHttp1}});
   read_pick(section, cluster.pick);
   cluster.pick.zones.local_zone = draft.zone;
-  read_milliseconds(section, "connect_timeout", "", cluster.connect_timeout);
-  read_milliseconds(section, "pending_timeout", "", cluster.pending_timeout);
+  read_milliseconds(section, "connect_timeout", cluster.connect_timeout);
+  read_milliseconds(section, "pending_timeout", cluster.pending_timeout);
   if (cluster.protocol == HttpVersion::kHttp1) cluster.max_connections = kHttp1Connections;
   section.number("max_connections", cluster.max_connections);
   section.number("max_pending", cluster.max_pending);

@@ -197,7 +197,7 @@ std::vector<KeyPart> read_keys(const ConfigSection& parent, std::string_view key
     part.key = kKinds[static_cast<size_t>(found)];
     if (found < 3) section.value(kKeys[static_cast<size_t>(found)], part.name, any_text);
     section.flag("terminal", part.terminal);
-    read_seconds(section, "cookie_ttl", "", part.cookie_ttl);
+    read_seconds(section, "cookie_ttl", part.cookie_ttl);
     section.value("cookie_path", part.cookie_path, path_text);
   }
   return parts;
@@ -247,18 +247,18 @@ RetryPolicy read_retry(const ConfigSection& section) {
     }
   }
   section.number("max_retries", retry.max_retries);
-  read_milliseconds(section, "per_try_timeout", "", retry.per_try_timeout);
-  read_milliseconds(section, "backoff_base", "", retry.backoff.base);
-  read_milliseconds(section, "backoff_max", "", retry.backoff.max);
+  read_milliseconds(section, "per_try_timeout", retry.per_try_timeout);
+  read_milliseconds(section, "backoff_base", retry.backoff.base);
+  read_milliseconds(section, "backoff_max", retry.backoff.max);
   section.flag("any_method", retry.any_method);
   return retry;
 }
 
 void read_policy(const ConfigSection& section, RoutePolicy& policy) {
-  read_milliseconds(section, "request_timeout", "", policy.request_timeout);
-  read_milliseconds(section, "idle_timeout", "", policy.idle_timeout);
+  read_milliseconds(section, "request_timeout", policy.request_timeout);
+  read_milliseconds(section, "idle_timeout", policy.idle_timeout);
   std::chrono::milliseconds longest{0};
-  read_milliseconds(section, "max_grpc_timeout", "", longest);
+  read_milliseconds(section, "max_grpc_timeout", longest);
   policy.max_grpc_timeout = longest;
   section.number("max_request_bytes", policy.max_request_bytes);
   if (const ConfigSection retry = section.section("retry"); retry.node() != nullptr)

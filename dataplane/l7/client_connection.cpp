@@ -74,6 +74,7 @@ bool ClientConnection::decide(std::span<const uint8_t> input) {
 
 void ClientConnection::on_input(std::span<const uint8_t>& input) {
   if (codec_.undecided() && !decide(input)) return;
+  codec_.forgive(worker_.loop.now());
   while (true) {
     const CodecEvent event = codec_.next(input);
     if (event.kind == CodecEvent::Kind::kNone) break;

@@ -2,6 +2,8 @@
 // call: the codec is asked several times per request.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <span>
 #include <string_view>
 #include <variant>
@@ -71,6 +73,18 @@ class Codec {
     is_http2() ? http2().for_each_stream(visit) : http1().for_each_stream(visit);
   }
 
+  /// Lets what a peer did without use be forgotten with time: so many frames and cancelled streams a second are nobody's
+  /// attack. Called with what it reads.
+  void forgive(std::chrono::steady_clock::time_point now) {
+    constexpr int32_t kFramesPerSecond = 100;
+    constexpr int32_t kStreamsPerSecond = 10;
+    if (!is_http2() || now < forgiven_at_ + std::chrono::seconds(1)) return;
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - forgiven_at_).count();
+    const auto counted = static_cast<int32_t>(std::min<int64_t>(seconds, 1000));
+    forgiven_at_ = now;
+    http2().forgive(kFramesPerSecond * counted, kStreamsPerSecond * counted);
+  }
+
   // Of HTTP/1.1 alone; see http1_session.h.
   bool wants_input() { return undecided() || is_http2() || http1().wants_input(); }
   bool wants_close() { return !undecided() && !is_http2() && http1().wants_close(); }
@@ -79,6 +93,7 @@ class Codec {
 
  private:
   std::variant<std::monostate, Http2Session, Http1Session> session_;
+  std::chrono::steady_clock::time_point forgiven_at_{};
 };
 
 }  // namespace sluice::l7

@@ -69,6 +69,7 @@ void UpstreamConnection::begin() {
 }
 
 void UpstreamConnection::on_input(std::span<const uint8_t>& input) {
+  codec_.forgive(worker_.loop.now());
   while (true) {
     const CodecEvent event = codec_.next(input);
     if (event.kind == CodecEvent::Kind::kNone) break;
