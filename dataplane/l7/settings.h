@@ -20,11 +20,20 @@ namespace sluice::l7 {
 
 enum class HttpVersion : uint8_t { kHttp1, kHttp2 };
 
+/// Of connections to endpoints: they are the site's own, and one that refuses or resets many streams is overloaded, not
+/// hostile.
+inline Http2Settings endpoint_http2_settings() {
+  Http2Settings settings;
+  settings.abuse_limit = 1'000'000;
+  settings.cancel_limit = 1'000'000;
+  return settings;
+}
+
 /// Servers that answer the same requests.
 struct ClusterSettings {
   std::string name;
   HttpVersion protocol = HttpVersion::kHttp2;
-  Http2Settings http2;
+  Http2Settings http2 = endpoint_http2_settings();
   Http1Settings http1;
   std::optional<TlsClientSettings> tls;
   PickSettings pick;
