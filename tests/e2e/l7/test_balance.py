@@ -74,5 +74,8 @@ def test_every_policy_serves(site, policy):
     site.start_proxy([server.port for server in servers], cluster={"policy": policy})
     load = site.h2load("/who", "-n", 600, "-c", 3, "-m", 10)
     assert load.good == 600, load.output
-    if policy not in ("ring_hash", "maglev"):
+    if policy == "peak_ewma":
+        # One that was slow once is kept away from for a while, rightly.
+        assert all(requests_of(server) >= 1 for server in servers)
+    elif policy not in ("ring_hash", "maglev"):
         assert all(requests_of(server) > 50 for server in servers)
