@@ -22,6 +22,9 @@ constexpr Metric kSeconds{"sluice_proxy_request_seconds", kHistogram, "",
 constexpr Metric kClients{"sluice_proxy_clients", kGauge, "", "Clients connected."};
 constexpr Metric kConnections{"sluice_proxy_client_connections_total", kCounter, "",
                               "Connections taken from clients."};
+constexpr Metric kAcceptFailures{
+    "sluice_proxy_accept_failures_total", kCounter, "",
+    "Times that no descriptor or memory was left for a client; it waits, and is tried again."};
 constexpr Metric kHandshakes{"sluice_proxy_tls_handshakes_total", kCounter, "side",
                              "TLS handshakes that came to an end, with clients or endpoints."};
 constexpr Metric kResumed{"sluice_proxy_tls_resumed_total", kCounter, "side",
@@ -43,23 +46,11 @@ constexpr Metric kEndpointHealthy{"sluice_proxy_endpoint_healthy", kGauge, "clus
 constexpr Metric kEndpointEjected{"sluice_proxy_endpoint_ejected", kGauge, "cluster, endpoint",
                                   "1 while it is ejected for bad answers."};
 
-constexpr std::array kAll{kInfo,
-                          kReload,
-                          kDraining,
-                          kRequests,
-                          kSeconds,
-                          kClients,
-                          kConnections,
-                          kHandshakes,
-                          kResumed,
-                          kTlsFailures,
-                          kClusterRequests,
-                          kClusterRefused,
-                          kEndpointRequests,
-                          kEndpointFailures,
-                          kEndpointActive,
-                          kEndpointHealthy,
-                          kEndpointEjected};
+constexpr std::array kAll{
+    kInfo,           kReload,          kDraining,       kRequests,         kSeconds,
+    kClients,        kConnections,     kAcceptFailures, kHandshakes,       kResumed,
+    kTlsFailures,    kClusterRequests, kClusterRefused, kEndpointRequests, kEndpointFailures,
+    kEndpointActive, kEndpointHealthy, kEndpointEjected};
 
 void write_requests(Exposition& text, const l7::Proxy& proxy) {
   text.begin(kRequests);
@@ -71,10 +62,12 @@ void write_requests(Exposition& text, const l7::Proxy& proxy) {
   std::array<uint64_t, l7::kRequestSecondsBounds.size() + 1> buckets{};
   uint64_t nanoseconds = 0;
   uint64_t connections = 0;
+  uint64_t accept_failures = 0;
   proxy.for_each_worker([&](const l7::Worker& worker) {
     for (size_t i = 0; i < buckets.size(); ++i) buckets[i] += worker.counters().request_seconds[i].read();
     nanoseconds += worker.counters().request_nanoseconds.read();
     connections += worker.counters().clients.read();
+    accept_failures += worker.counters().accept_failures.read();
   });
   text.begin(kSeconds);
   text.histogram("", l7::kRequestSecondsBounds, buckets, static_cast<double>(nanoseconds) / 1e9);
@@ -82,6 +75,8 @@ void write_requests(Exposition& text, const l7::Proxy& proxy) {
   text.sample("", proxy.clients());
   text.begin(kConnections);
   text.sample("", connections);
+  text.begin(kAcceptFailures);
+  text.sample("", accept_failures);
 }
 
 using TlsValue = std::function<uint64_t(const l7::TlsCounters&)>;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 
 #include "dataplane/l7/transport.h"
@@ -16,6 +17,7 @@ namespace {
 
 // New connections taken in one go; the rest waits in the kernel while requests are served.
 constexpr int kAcceptsPerTurn = 64;
+constexpr std::chrono::milliseconds kAcceptPause{100};
 
 }  // namespace
 
@@ -35,13 +37,30 @@ class Worker::Listener final : public IoHandler {
     for (int taken = 0; taken < kAcceptsPerTurn; ++taken) {
       IpAddress address;
       const int fd = accept_from(fd_, address);
-      if (fd < 0) return;
+      if (fd < 0) {
+        // Without a descriptor the connection goes on waiting, and would wake us for ever.
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) pause();
+        return;
+      }
       worker_.adopt(fd, address, place_);
     }
   }
 
  private:
+  void pause() {
+    worker_.context_.counters.accept_failures.add(1);
+    worker_.loop_->change(fd_, 0, *this);
+    worker_.loop_->timers().start(
+        resume_timer_, worker_.loop_->now(), kAcceptPause,
+        [](void* self) {
+          auto* listener = static_cast<Listener*>(self);
+          listener->worker_.loop_->change(listener->fd_, EPOLLIN, *listener);
+        },
+        this);
+  }
+
   Worker& worker_;
+  Timer resume_timer_;
   std::string name_;
   int fd_;
   size_t place_ = 0;

@@ -20,6 +20,7 @@ struct WorkerCounters {
   std::array<Counter, kOutcomes> outcomes;
   std::array<Counter, kRequestSecondsBounds.size() + 1> request_seconds;  ///< the last: above all bounds
   Counter request_nanoseconds;                                            ///< their sum
+  Counter accept_failures;                                                ///< no descriptor or memory for one
   Counter clients;                                                        ///< connections taken
 
   /// A request has ended so, `time` after its head came.
