@@ -35,6 +35,11 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
     codec_.consumed(stream, bytes);
     if (!codec_.is_http2()) read_on(codec_.wants_input());
   }
+  /// The codec has been told to send something.
+  void wrote() {
+    wake_output();
+    if (codec_.wants_end_of_output()) end_output_after_flush();
+  }
   /// A stream waits for the output to drain.
   void note_blocked() { blocked_ = true; }
   /// A stream of this connection has ended.

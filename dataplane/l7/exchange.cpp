@@ -10,26 +10,19 @@
 #include "dataplane/l7/worker_context.h"
 #include "lb/l7/grpc_status.h"
 #include "lb/l7/grpc_timeout.h"
-#include "lb/l7/retry_backoff.h"
 
 namespace sluice::l7 {
 namespace {
 
 // A request whose headers took more than this gives the memory back.
 constexpr size_t kKeptHeaderBytes = 8 * 1024;
-// So much of a body is kept to be sent again; a request with more is sent once.
-constexpr size_t kReplayBytes = 64 * 1024;
 constexpr size_t kKeptReplayBytes = 4 * 1024;
 
 // Of a request that no route matches, until its answer has gone.
 const RoutePolicy kNoRoutePolicy;
-// Of a route that says nothing about retries: what no endpoint has begun to work on goes elsewhere.
-const RetryPolicy kSafeRetries{.max_retries = 2};
 // What who asks the proxy for its health is told.
 const DirectResponse kServes{200, "serving\n", "text/plain"};
 const DirectResponse kDrains{503, "draining\n", "text/plain"};
-// An endpoint that always ends its connections at once is broken.
-constexpr uint32_t kMaxMoves = 4;
 
 bool is_grpc(std::string_view content_type) {
   return content_type.starts_with("application/grpc");
@@ -124,7 +117,7 @@ void Exchange::start(UpstreamConnection& upstream) {
   }
   const bool end = request_ended_ && to_upstream_.empty() && !request_has_trailers_;
   upstream.codec().open(up, this, upstream_head(), end, head_method_);
-  upstream.wake_output();
+  upstream.wrote();
   if (!end) pump_request();
 }
 
@@ -141,11 +134,11 @@ void Exchange::on_request_data(std::span<const uint8_t> data, bool end) {
   if (upstream_ != nullptr && up.attached && to_upstream_.empty()) {
     sent = upstream_->codec().send_data(up, data, end);
     credit_client(sent);
-    upstream_->wake_output();
+    upstream_->wrote();
     if (up.blocked) upstream_->note_blocked();
   }
   if (sent < data.size()) to_upstream_.append(data.subspan(sent));
-  client_->wake_output();
+  client_->wrote();
   if (end) set_deadline_of_request();
 }
 
@@ -177,8 +170,8 @@ void Exchange::pump_request() {
     }
   }
   active_at_ = worker_.loop.now();
-  upstream_->wake_output();
-  client_->wake_output();
+  upstream_->wrote();
+  client_->wrote();
 }
 
 // Bytes that are sent a second time were made up for the first time.
@@ -193,7 +186,7 @@ void Exchange::credit_client(size_t sent) {
 
 void Exchange::send_response_head(const HeaderList& fields, bool end) {
   client_->codec().send_headers(down, fields, end);
-  client_->wake_output();
+  client_->wrote();
 }
 
 void Exchange::on_informational() {
@@ -225,8 +218,8 @@ void Exchange::on_response_data(std::span<const uint8_t> data, bool end) {
   if (to_client_.empty()) {
     sent = client_->codec().send_data(down, data, end);
     upstream_->consumed(up, sent);
-    upstream_->wake_output();
-    client_->wake_output();
+    upstream_->wrote();
+    client_->wrote();
     if (down.blocked) client_->note_blocked();
   }
   if (sent < data.size()) to_client_.append(data.subspan(sent));
@@ -261,225 +254,9 @@ void Exchange::pump_response() {
     }
   }
   active_at_ = worker_.loop.now();
-  if (upstream_ != nullptr) upstream_->wake_output();
-  client_->wake_output();
+  if (upstream_ != nullptr) upstream_->wrote();
+  client_->wrote();
   finish_if_done();
-}
-
-// --- trying, and trying again
-
-void Exchange::dispatch() {
-  if (!cluster_->breakers().requests.try_take(cluster_->settings().circuit.requests)) {
-    answer(Outcome::kCircuitOpen);
-    return;
-  }
-  pool_ = choose_pool();
-  if (pool_ == nullptr) {
-    cluster_->breakers().requests.give_back();
-    answer(Outcome::kNoEndpoint);
-    return;
-  }
-  pool_->enter();
-  if (tries_ < kMaxTried) tried_[tries_] = &pool_->endpoint();
-  ++tries_;
-  try_deadline_ = worker_.loop.now() + cluster_->settings().pending_timeout;
-  arm();
-  pool_->submit(*this);
-}
-
-// An endpoint that was not tried yet, rather than one to which the last connection failed a moment ago.
-UpstreamPool* Exchange::choose_pool() {
-  std::array<const EndpointState*, kMaxTried> excluded;
-  uint32_t count = 0;
-  if (!policy_->retry || policy_->retry->elsewhere) {
-    count = std::min(tries_, kMaxTried);
-    std::copy_n(tried_.begin(), count, excluded.begin());
-  }
-  UpstreamPool* failing = nullptr;
-  while (true) {
-    const auto endpoint = cluster_->pick(hash_, {excluded.data(), count});
-    if (!endpoint) break;
-    UpstreamPool& pool = cluster_->pool(*endpoint);
-    if (!pool.failing(worker_.loop.now())) return &pool;
-    if (failing == nullptr) failing = &pool;
-    if (count == kMaxTried) break;
-    excluded[count++] = &pool.endpoint();
-  }
-  if (failing != nullptr) return failing;
-  const auto any = cluster_->pick(hash_, {});
-  return any ? &cluster_->pool(*any) : nullptr;
-}
-
-void Exchange::keep_for_replay(std::span<const uint8_t> data) {
-  if (replay_.size() + data.size() > kReplayBytes) {
-    replayable_ = false;
-    std::vector<uint8_t>().swap(replay_);
-    return;
-  }
-  replay_.insert(replay_.end(), data.begin(), data.end());
-}
-
-// Sends the request again, if the policy and the budget allow it after such a try; otherwise false.
-bool Exchange::retry(TryOutcome outcome) {
-  if (response_begun_) return false;
-  const RetryPolicy& policy = policy_->retry ? *policy_->retry : kSafeRetries;
-  const Time now = worker_.loop.now();
-  outcome.method = request_.get(HeaderToken::kMethod);
-  outcome.body_kept = replayable_;
-  outcome.retries = tries_ - 1;
-  if (deadline_ != kNever) outcome.time_left = deadline_ - now;
-  if (decide_retry(&policy, outcome) != RetryVerdict::kRetry) return false;
-  // Who was not even looked at loses nothing by going elsewhere at once, and adds no load to anybody: the
-  // budget is about work that is done twice.
-  const bool untouched = outcome.end == TryEnd::kConnectFailure || outcome.end == TryEnd::kRefusedStream;
-  if (!untouched && !cluster_->breakers().try_retry(cluster_->settings().retry_budget)) return false;
-  begin_anew();
-  counts_as_retry_ = !untouched;
-  retry_at_ = untouched && tries_ == 1 ? now : now + retry_wait(policy.backoff, tries_, worker_.random);
-  arm();
-  return true;
-}
-
-// A connection that ends in order leaves streams to others: no fault of anybody's, and no retry to be
-// counted.
-bool Exchange::move_elsewhere() {
-  if (response_begun_ || !replayable_ || ++moves_ > kMaxMoves) return false;
-  begin_anew();
-  --tries_;
-  dispatch();
-  return true;
-}
-
-void Exchange::begin_anew() {
-  leave_upstream();
-  sent_ = 0;
-  to_upstream_.clear();
-  to_upstream_.append(replay_);
-  try_deadline_ = kNever;
-}
-
-TryOutcome Exchange::outcome_of_answer(const CodecEvent& response) const {
-  TryOutcome outcome{TryEnd::kAnswer, response.head.status};
-  if (grpc_ && response.end_stream)
-    outcome.grpc = parse_grpc_status(worker_.headers.get(HeaderToken::kGrpcStatus));
-  return outcome;
-}
-
-void Exchange::leave_upstream() {
-  if (waiting_ != nullptr) {
-    waiting_->withdraw(*this);
-    waiting_ = nullptr;
-  }
-  if (upstream_ != nullptr) {
-    upstream_->leave(up);
-    upstream_ = nullptr;
-  }
-  if (pool_ != nullptr) {
-    pool_->leave();
-    cluster_->breakers().requests.give_back();
-    pool_ = nullptr;
-  }
-  if (counts_as_retry_) {
-    cluster_->breakers().retries.give_back();
-    counts_as_retry_ = false;
-  }
-}
-
-void Exchange::record_result(RequestResult result) {
-  if (recorded_ || pool_ == nullptr) return;
-  recorded_ = true;
-  cluster_->record(*pool_, result);
-}
-
-void Exchange::record_grpc_status() {
-  const auto status = parse_grpc_status(worker_.headers.get(HeaderToken::kGrpcStatus));
-  record_result(status ? result_of_grpc(*status) : RequestResult::kServerError);
-}
-
-void Exchange::on_no_connection(Outcome outcome) {
-  waiting_ = nullptr;
-  if (outcome == Outcome::kConnectFailed && retry({TryEnd::kConnectFailure})) return;
-  leave_upstream();
-  answer(outcome);
-}
-
-void Exchange::on_upstream_gone(Loss loss) {
-  if (loss == Loss::kGoAway && move_elsewhere()) return;
-  if (loss == Loss::kBroken) record_result(RequestResult::kGatewayError);
-  if (retry({loss == Loss::kBroken ? TryEnd::kReset : TryEnd::kRefusedStream})) return;
-  leave_upstream();
-  fail(loss == Loss::kBroken ? Outcome::kUpstreamReset : Outcome::kUpstreamRefused);
-}
-
-// --- time
-
-void Exchange::set_deadline_of_request() {
-  const Time now = worker_.loop.now();
-  if (grpc_ && policy_->max_grpc_timeout && !grpc_timeout_) {
-    if (const auto asked = parse_grpc_timeout(request_.get(HeaderToken::kGrpcTimeout))) {
-      const std::chrono::nanoseconds most = *policy_->max_grpc_timeout;
-      // A day is as good as for ever, and cannot overflow.
-      deadline_ = now + std::min<std::chrono::nanoseconds>(
-                            most.count() == 0 ? *asked : std::min(*asked, most), std::chrono::hours(24));
-      grpc_timeout_ = true;
-    }
-  }
-  if (!grpc_timeout_ && request_ended_ && policy_->request_timeout.count() != 0)
-    deadline_ = now + policy_->request_timeout;
-  arm();
-}
-
-Exchange::Time Exchange::next_due() const {
-  Time due = std::min({deadline_, try_deadline_, retry_at_});
-  if (policy_->idle_timeout.count() != 0) due = std::min(due, active_at_ + policy_->idle_timeout);
-  return due;
-}
-
-void Exchange::arm() {
-  const Time due = next_due();
-  if (due == kNever) {
-    timer_.stop();
-    return;
-  }
-  const Time now = worker_.loop.now();
-  const auto wait =
-      due > now ? std::chrono::ceil<std::chrono::milliseconds>(due - now) : std::chrono::milliseconds(0);
-  worker_.loop.timers().start(
-      timer_, now, wait, [](void* self) { static_cast<Exchange*>(self)->on_timer(); }, this);
-}
-
-void Exchange::on_timer() {
-  const Time now = worker_.loop.now();
-  if (retry_at_ <= now) {
-    retry_at_ = kNever;
-    dispatch();
-    return;
-  }
-  if (deadline_ <= now) {
-    // A response that goes on and on is a stream: the client's own deadline binds it, the route's time-out
-    // does not.
-    if (grpc_timeout_ || !response_begun_ || response_has_length_) {
-      if (!response_begun_) record_result(RequestResult::kGatewayError);
-      leave_upstream();
-      fail(Outcome::kRequestTimeout);
-      return;
-    }
-    deadline_ = kNever;
-  }
-  if (try_deadline_ <= now) {
-    const bool waited = waiting_ != nullptr;
-    if (!waited) record_result(RequestResult::kGatewayError);
-    if (retry({waited ? TryEnd::kConnectFailure : TryEnd::kTryTimeout})) return;
-    leave_upstream();
-    fail(waited ? Outcome::kPendingTimeout : Outcome::kRequestTimeout);
-    return;
-  }
-  if (policy_->idle_timeout.count() != 0 && active_at_ + policy_->idle_timeout <= now) {
-    leave_upstream();
-    fail(Outcome::kIdleTimeout);
-    return;
-  }
-  arm();
 }
 
 // --- the end
@@ -525,7 +302,7 @@ void Exchange::fail(Outcome outcome) {
     return;
   }
   client_->codec().reset(down, Http2Error::kInternalError);
-  client_->wake_output();
+  client_->wrote();
   finish(outcome);
 }
 

@@ -70,7 +70,6 @@ def test_a_client_may_upgrade_from_http1_to_http2(site):
     assert page(site, "http", "--http2", "-w", "%{http_version}").stdout == "n1\n2"
 
 
-@pytest.mark.xfail(strict=True, reason="the end of a WebSocket's client is not passed on to the server")
 def test_a_websocket_goes_through_to_an_http1_server_and_ends(site):
     server = site.node_peer("websocket_server.js")
     # So that the proxy ends at once when this fails.
