@@ -18,6 +18,7 @@
 #include "control/proxy/proxy_config.h"
 #include "control/proxy/proxy_control.h"
 #include "control/proxy/proxy_metrics.h"
+#include "control/service_manager.h"
 #include "dataplane/l7/kernel_tls.h"
 
 namespace {
@@ -80,6 +81,7 @@ bool reload(sluice::control::ProxyControl& control, const std::string& path) {
 }
 
 int run(const std::string& path) {
+  sluice::ServiceManager manager;
   auto config = sluice::load_proxy_config(path);
   if (!config) {
     std::cerr << config.error().message << '\n';
@@ -132,6 +134,7 @@ int run(const std::string& path) {
       return;
     }
     spdlog::info("event=draining signal={}", signal);
+    manager.stopping();
     about.draining = true;
     (*control)->drain([&io](uint64_t left) {
       spdlog::info("event=drained clients_left={}", left);
@@ -143,6 +146,7 @@ int run(const std::string& path) {
     });
   };
   signals.async_wait(on_signal);
+  manager.ready();
   io.run();
   metrics.reset();
   (*control)->stop();
