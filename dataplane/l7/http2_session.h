@@ -123,6 +123,7 @@ class Http2Session {
   bool cancelled();
   bool answers_pile_up() const;
   void credit(int32_t worth);
+  void credit_data_frame();
   void finished();
 
   CodecEvent on_frame(const Received& frame);
