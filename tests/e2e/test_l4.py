@@ -264,7 +264,9 @@ def test_sigterm_leaves_nothing_behind(site):
     site.route_vips(site.nodes[1:])
     assert node.stop() == 0, node.process.output()
     assert not node.has_xdp_program()
-    assert [path.name for path in node.run_dir.iterdir()] == [node.config_path.name]
+    # The state directory is meant to last; its lock is a file that nobody holds any more.
+    assert sorted(path.name for path in node.run_dir.iterdir()) == [node.config_path.name, "state"]
+    assert [path.name for path in (node.run_dir / "state").iterdir()] == ["lock"]
     assert traces() == []
     devices = {device["ifname"]: device for device in json.loads(node.namespace.ip("-j", "-d", "link", "show"))}
     assert sorted(devices) == ["eth0", "lo"]
