@@ -66,7 +66,8 @@ def test_an_unknown_method_is_unimplemented(site, behind):
 
 def test_the_server_sees_the_callers_deadline(site, behind):
     behind("python")
-    assert 20_000 < site.client("python", "remaining", 25_000)["ms"] <= 25_000
+    # gRPC's own library rounds what it sends up, by a hundredth at most.
+    assert 20_000 < site.client("python", "remaining", 25_000)["ms"] <= 25_250
 
 
 @pytest.mark.parametrize("client", ["python", "node"])
