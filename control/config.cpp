@@ -12,6 +12,7 @@
 #include "control/config_duration.h"
 #include "control/config_health.h"
 #include "control/config_reader.h"
+#include "control/config_reporting.h"
 #include "control/config_text.h"
 #include "control/yaml_tree.h"
 #include "lb/maglev.h"
@@ -78,33 +79,6 @@ void read_announce(const ConfigSection& section, Config& config) {
   }
   read_seconds(section, "drain_delay", config.announce->drain_delay);
   read_seconds(section, "stop_delay", config.announce->stop_delay);
-}
-
-/// "127.0.0.1:9108", "[::1]:9108"
-Result<MetricsSettings> parse_listen(const std::string& text) {
-  const auto colon = text.rfind(':');
-  if (colon == std::string::npos) return fail("");
-  std::string_view host = std::string_view(text).substr(0, colon);
-  const bool bracketed = host.starts_with('[') && host.ends_with(']');
-  if (bracketed) host = host.substr(1, host.size() - 2);
-  const auto address = IpAddress::parse(host);
-  const auto port = parse_decimal<uint16_t>(std::string_view(text).substr(colon + 1));
-  if (!address || address->is_v6() != bracketed || !port || *port == 0) return fail("");
-  return MetricsSettings{*address, *port};
-}
-
-void read_metrics(const ConfigSection& section, Config& config) {
-  if (section.node() == nullptr) return;
-  section.value("listen", config.metrics.emplace(), parse_listen);
-}
-
-void read_log(const ConfigSection& section, LogSettings& settings) {
-  section.choice("to", settings.to, {{"stderr", LogTarget::kStderr}, {"journal", LogTarget::kJournal}});
-  section.choice("level", settings.level,
-                 {{"debug", LogLevel::kDebug},
-                  {"info", LogLevel::kInfo},
-                  {"warning", LogLevel::kWarning},
-                  {"error", LogLevel::kError}});
 }
 
 void read_dpdk(const ConfigSection& dpdk, l4::DpdkSettings& settings) {
@@ -304,7 +278,7 @@ ConfigDraft read_config(const ConfigSection& root) {
   ConfigDraft draft{{}, root, {}, {}, {}};
   read_node(root.section("node"), draft.config);
   read_announce(root.section("announce"), draft.config);
-  read_metrics(root.section("metrics"), draft.config);
+  read_metrics(root.section("metrics"), draft.config.metrics);
   read_log(root.section("log"), draft.config.log);
   read_dpdk(root.section("dpdk"), draft.config.dpdk);
   for (const ConfigSection& port : root.sections("ports")) read_port(port, draft);

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/listen_address.h"
 #include "control/log_settings.h"
 #include "dataplane/l4/settings.h"
 #include "lb/model.h"
@@ -30,21 +31,14 @@ struct AnnounceSettings {
   /// The same for a node that drains; they export it with the graceful shutdown community (RFC 8326).
   std::string drain_device = "sluice-drain";
   std::chrono::seconds drain_delay{5};  ///< from the start of a drain to the withdrawal
-  std::chrono::seconds stop_delay{1};  ///< from withdrawing at SIGTERM to the end of forwarding
+  std::chrono::seconds stop_delay{1};   ///< from withdrawing at SIGTERM to the end of forwarding
   friend bool operator==(const AnnounceSettings&, const AnnounceSettings&) = default;
-};
-
-/// Metrics for Prometheus; absent: none are served.
-struct MetricsSettings {
-  IpAddress address;
-  uint16_t port = 0;
-  friend bool operator==(const MetricsSettings&, const MetricsSettings&) = default;
 };
 
 struct Config {
   NodeSettings node;
   std::optional<AnnounceSettings> announce;
-  std::optional<MetricsSettings> metrics;
+  std::optional<ListenAddress> metrics;  ///< where metrics are served
   LogSettings log;
   l4::DpdkSettings dpdk;
   std::vector<l4::PortSettings> ports;

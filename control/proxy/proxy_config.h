@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "control/listen_address.h"
 #include "control/log_settings.h"
 #include "dataplane/l7/settings.h"
 #include "lb/health_check.h"
@@ -24,12 +25,6 @@ struct ClusterCare {
   PoolPolicy policy;
   std::vector<uint16_t> check_ports;  ///< of each endpoint
   std::optional<OutlierSettings> outlier;
-};
-
-/// An address and a TCP port.
-struct ListenAddress {
-  IpAddress address;
-  uint16_t port = 0;
 };
 
 struct ProxyConfig {

@@ -20,7 +20,7 @@ struct CircuitLimits {
 /// Retries, as a part of what is under way: when all endpoints fail, a fixed number per request would
 /// multiply the load just when it hurts (Google SRE book, chapter 22; Finagle's retry budgets).
 struct RetryBudget {
-  uint32_t percent = 20;        ///< of the open requests, 0..100
+  uint32_t percent = 20;         ///< of the open requests, 0..100
   uint32_t min_concurrent = 32;  ///< but so many always: the requests in flight to one endpoint that dies
   friend bool operator==(const RetryBudget&, const RetryBudget&) = default;
 };

@@ -627,10 +627,10 @@ TEST(Config, MetricsListenOnAnAddressWithItsPort) {
   };
   const auto v4 = listen("192.0.2.1:9108");
   ASSERT_TRUE(v4) << v4.error().message;
-  EXPECT_EQ(v4->metrics, (MetricsSettings{*IpAddress::parse("192.0.2.1"), 9108}));
+  EXPECT_EQ(v4->metrics, (ListenAddress{*IpAddress::parse("192.0.2.1"), 9108}));
   const auto v6 = listen("[2001:db8::1]:80");
   ASSERT_TRUE(v6) << v6.error().message;
-  EXPECT_EQ(v6->metrics, (MetricsSettings{*IpAddress::parse("2001:db8::1"), 80}));
+  EXPECT_EQ(v6->metrics, (ListenAddress{*IpAddress::parse("2001:db8::1"), 80}));
   for (const char* wrong : {"", ":9108", "9108", "192.0.2.1", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536",
                             "2001:db8::1:80", "[192.0.2.1]:80", "localhost:80", "[::1]80"}) {
     const auto refused = listen(wrong);

@@ -1,0 +1,102 @@
+#include "control/proxy/proxy_clusters.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "control/config_duration.h"
+#include "control/config_health.h"
+#include "control/config_text.h"
+#include "control/proxy/proxy_tls.h"
+
+namespace sluice {
+namespace {
+
+using l7::ClusterSettings;
+using l7::HttpVersion;
+
+constexpr uint32_t kHttp1Connections = 1024;
+
+void read_pick(const ConfigSection& section, PickSettings& pick) {
+  section.choice("policy", pick.policy,
+                 {{"round_robin", PickPolicy::kRoundRobin},
+                  {"weighted_round_robin", PickPolicy::kWeightedRoundRobin},
+                  {"least_request", PickPolicy::kLeastRequest},
+                  {"peak_ewma", PickPolicy::kPeakEwma},
+                  {"random", PickPolicy::kRandom},
+                  {"ring_hash", PickPolicy::kRingHash},
+                  {"maglev", PickPolicy::kMaglev}});
+  section.number("choices", pick.choices);
+  section.number("panic_percent", pick.panic_percent);
+  read_milliseconds(section, "slow_start", pick.slow_start.window);
+}
+
+void read_endpoint(const ConfigSection& section, ClusterSettings& cluster, ClusterCare& care) {
+  Endpoint endpoint;
+  const bool has_address = section.value("address", endpoint.id.address, parse_unicast) != nullptr;
+  const bool has_port = section.number("port", endpoint.id.port) != nullptr;
+  section.number("weight", endpoint.weight);
+  section.value("zone", endpoint.zone, parse_name);
+  section.number("priority", endpoint.priority);
+  uint16_t check_port = care.health.port.value_or(endpoint.id.port);
+  section.number("health_port", check_port);
+  const auto same = [&endpoint](const Endpoint& other) { return other.id == endpoint.id; };
+  if (has_address && has_port && std::any_of(cluster.endpoints.begin(), cluster.endpoints.end(), same)) {
+    section.report(
+        *section.node(), {},
+        fmt::format("found {} a second time; accepted: each endpoint once", endpoint.id.to_string()));
+    return;
+  }
+  cluster.endpoints.push_back(std::move(endpoint));
+  care.check_ports.push_back(check_port);
+}
+
+void read_outlier(const ConfigSection& section, ClusterSettings& cluster, ClusterCare& care) {
+  if (section.node() == nullptr) return;
+  OutlierSettings& outlier = care.outlier.emplace();
+  section.number("server_errors", outlier.streaks.server_errors);
+  section.number("gateway_errors", outlier.streaks.gateway_errors);
+  section.number("connect_failures", outlier.streaks.connect_failures);
+  section.flag("success_rate", outlier.success_rate);
+  section.number("failure_percentage", outlier.failure_percentage);
+  read_milliseconds(section, "interval", outlier.interval);
+  read_milliseconds(section, "base_ejection", outlier.base_ejection);
+  read_milliseconds(section, "max_ejection", outlier.max_ejection);
+  section.number("max_ejection_percent", outlier.max_ejection_percent);
+  cluster.streaks = outlier.streaks;
+  if (auto good = check_outlier_settings(outlier); !good)
+    section.report(*section.node(), {}, good.error().message);
+}
+
+}  // namespace
+
+void read_cluster(const ConfigSection& section, ProxyDraft& draft) {
+  ClusterSettings& cluster = draft.config.settings.clusters.emplace_back();
+  ClusterCare& care = draft.config.care.emplace_back();
+  const YamlNode* name = section.value("name", cluster.name, parse_name);
+  section.choice("protocol", cluster.protocol,
+                 {{"http2", HttpVersion::kHttp2}, {"http1", HttpVersion::kHttp1}});
+  read_pick(section, cluster.pick);
+  cluster.pick.zones.local_zone = draft.zone;
+  read_milliseconds(section, "connect_timeout", cluster.connect_timeout);
+  read_milliseconds(section, "pending_timeout", cluster.pending_timeout);
+  if (cluster.protocol == HttpVersion::kHttp1) cluster.max_connections = kHttp1Connections;
+  section.number("max_connections", cluster.max_connections);
+  section.number("max_pending", cluster.max_pending);
+  section.number("max_requests", cluster.circuit.requests);
+  section.number("retry_percent", cluster.retry_budget.percent);
+  section.number("retry_min", cluster.retry_budget.min_concurrent);
+  section.number("stream_window", cluster.http2.stream_window);
+  cluster.http1.stream_window = cluster.http2.stream_window;
+  read_client_tls(section.section("tls"), cluster);
+  read_health(section.section("health"), care.health);
+  cluster.streaks = {0, 0, 0};
+  read_outlier(section.section("outlier"), cluster, care);
+  for (const ConfigSection& endpoint : section.sections("endpoints")) read_endpoint(endpoint, cluster, care);
+  if (auto good = check_pick_settings(cluster.pick); !good && section.node() != nullptr) {
+    section.report(*section.node(), {}, good.error().message);
+  }
+  draft.clusters.push_back({section, name});
+}
+
+}  // namespace sluice
