@@ -30,7 +30,8 @@ struct Line {
 };
 
 bool takes_value(std::string_view word) {
-  return word == "--socket" || word == "--timeout" || word == "--color" || word == "--generation" || word == "--count";
+  return word == "--socket" || word == "--timeout" || word == "--color" || word == "--generation" ||
+         word == "--count";
 }
 
 Line read_line(std::span<const std::string> words) {

@@ -288,8 +288,8 @@ constexpr CtlVerb kVerbs[] = {
     {"backend set", "change fields of a backend; FIELD= takes one away", add_change_options,
      run_set<kBackend>, "POOL BACKEND FIELD=VALUE..."},
     {"backend remove", "take a backend away", add_change_options, run_remove<kBackend>, "POOL BACKEND"},
-    {"backend drain", "keep its known flows, give it no new ones; --wait until they are gone", add_drain_options,
-     ctl_drain, "POOL BACKEND"},
+    {"backend drain", "keep its known flows, give it no new ones; --wait until they are gone",
+     add_drain_options, ctl_drain, "POOL BACKEND"},
     {"backend undrain", "give it new flows again", add_change_options, run_undrain, "POOL BACKEND"},
 };
 

@@ -37,7 +37,8 @@ void log_announcement_changes(const std::vector<Announcement>& before, const std
     if (one.announced) {
       spdlog::info("event=vip_announced address={}", one.address.to_string());
     } else {
-      spdlog::warn("event=vip_withdrawn address={} reason={}", one.address.to_string(), log_quoted(one.reason));
+      spdlog::warn("event=vip_withdrawn address={} reason={}", one.address.to_string(),
+                   log_quoted(one.reason));
     }
   }
 }
@@ -60,7 +61,8 @@ Result<void> Node::open() {
   engine_ = std::move(*engine);
   flow_surveys_.emplace(io_, *engine_, [this] { return backend_idle_timeouts(config_.services, ids_); });
   // What the drivers say from here on is about traffic.
-  l4::pass_dpdk_log([](std::string_view line) { spdlog::error("event=driver_error message={}", log_quoted(line)); });
+  l4::pass_dpdk_log(
+      [](std::string_view line) { spdlog::error("event=driver_error message={}", log_quoted(line)); });
 
   if (config_.announce) {
     auto announcer = Announcer::open(config_.announce->device, config_.announce->drain_device);
@@ -165,9 +167,8 @@ Result<void> Node::check_health(const Services& services, bool trusted) {
     if (pool.health.kind == HealthCheckKind::kNone) continue;
     for (const Backend& backend : pool.backends) {
       const auto port = health_port(services, pool, backend);
-      HealthTarget& target = targets.emplace_back(
-          HealthTarget{pool.name, backend.name, backend.address, port.value_or(0), pool.health, pool.policy,
-                       trusted, {}});
+      HealthTarget& target = targets.emplace_back(HealthTarget{
+          pool.name, backend.name, backend.address, port.value_or(0), pool.health, pool.policy, trusted, {}});
       if (pool.health.via == HealthCheckVia::kTunnel) target.vip = health_vip(services, pool, target.port);
     }
   }
@@ -253,7 +254,8 @@ void Node::drain(bool draining) {
   if (draining == this->draining()) return;
   const auto delay = config_.announce ? config_.announce->drain_delay : std::chrono::seconds(0);
   drain_ = !draining ? NodeDrain::kNone : delay.count() > 0 ? NodeDrain::kLeaving : NodeDrain::kDone;
-  spdlog::info("event=node_{} withdrawal_in={}s", draining ? "drain" : "undrain", draining ? delay.count() : 0);
+  spdlog::info("event=node_{} withdrawal_in={}s", draining ? "drain" : "undrain",
+               draining ? delay.count() : 0);
   announce(config_.services, pool_health_);
   drain_timer_.cancel();
   if (drain_ != NodeDrain::kLeaving) return;

@@ -17,14 +17,13 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(VipReport, name, address, protoc
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(BackendReport, pool, name, address, state, weight,
                                                 slots_share, resolved, next_hop, health, health_error,
                                                 health_since, next_check, check_latency_us, checks,
-                                                failed_checks, packets, bytes, checked_at, syns,
-                                                syns_again, unreachable_errors)
+                                                failed_checks, packets, bytes, checked_at, syns, syns_again,
+                                                unreachable_errors)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AnnouncementReport, address, announced, reason, vips, leaving)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(DropReport, reason, help, packets)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Report, node, version, pid, started, taken_ns, generation,
                                                 config_path, config_error, isa, ports, workers, vips,
-                                                backends, drops, draining, announcements,
-                                                capabilities)
+                                                backends, drops, draining, announcements, capabilities)
 
 std::string to_json(const Report& report) {
   return nlohmann::json(report).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -77,7 +77,7 @@ struct BackendReport {
   int64_t check_latency_us = 0;  ///< of the last good check
   uint64_t checks = 0;
   uint64_t failed_checks = 0;
-  std::string checked_at;  ///< "direct", or "tunnel, " and the VIP; "": it is not checked
+  std::string checked_at;           ///< "direct", or "tunnel, " and the VIP; "": it is not checked
   uint64_t syns = 0;                ///< SYNs sent to it
   uint64_t syns_again = 0;          ///< of these, repeated by the client
   uint64_t unreachable_errors = 0;  ///< ICMP destination unreachable about its flows
@@ -124,8 +124,8 @@ std::string to_json(const Report& report);
 /// The reverse. Errors: no JSON object, or a field of another type.
 Result<Report> report_from_json(std::string_view text);
 
-/// How the node is set up and whether it can work. `now` in seconds since 1970. With `colour`, here and below,
-/// states are in the colours of a terminal.
+/// How the node is set up and whether it can work. `now` in seconds since 1970. With `colour`, here and
+/// below, states are in the colours of a terminal.
 std::string render_status(const Report& report, int64_t now, bool colour = false);
 
 /// The checked backends and why one is down; `now` in seconds since 1970.

@@ -55,7 +55,9 @@ ApiResponse answer_events(const EventLog& events, const ApiRequest& request) {
 }
 
 void serve_reports(ApiServer& api, std::function<Report()> report) {
-  const auto whole = [report = std::move(report)](const ApiRequest&) { return ApiResponse{200, to_json(report())}; };
+  const auto whole = [report = std::move(report)](const ApiRequest&) {
+    return ApiResponse{200, to_json(report())};
+  };
   api.route("GET", "/v1/status", whole);
   api.route("GET", "/v1/stats", whole);
 }

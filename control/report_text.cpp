@@ -222,8 +222,8 @@ Table backend_states(const Report& report) {
   Table table(
       {{"POOL"}, {"BACKEND"}, {"ADDRESS"}, {"STATE"}, {"WEIGHT", kRight}, {"SHARE", kRight}, {"NEXT HOP"}});
   for (const BackendReport& backend : report.backends) {
-    table.add({backend.pool, backend.name, backend.address, state_cell(backend.state), std::to_string(backend.weight),
-               fmt::format("{:.1f}%", backend.slots_share * 100),
+    table.add({backend.pool, backend.name, backend.address, state_cell(backend.state),
+               std::to_string(backend.weight), fmt::format("{:.1f}%", backend.slots_share * 100),
                backend.resolved ? backend.next_hop : "none: " + backend.next_hop});
   }
   return table;
@@ -267,14 +267,15 @@ std::string render_health(const Report& report, int64_t now, bool colour) {
     const std::string syns = std::to_string(backend.syns), again = std::to_string(backend.syns_again),
                       errors = std::to_string(backend.unreachable_errors);
     if (backend.health.empty()) {
-      table.add({backend.pool, backend.name, backend.address, "", "not checked", "", "", "", syns, again, errors, ""});
+      table.add({backend.pool, backend.name, backend.address, "", "not checked", "", "", "", syns, again,
+                 errors, ""});
       continue;
     }
     table.add({backend.pool, backend.name, backend.address, backend.checked_at, state_cell(backend.health),
                duration_text(now - backend.health_since) + " ago",
                "in " + duration_text(std::max<int64_t>(0, backend.next_check - now)),
-               fmt::format("{:.1f}", static_cast<double>(backend.check_latency_us) / 1000), syns,
-               again, errors, backend.health_error});
+               fmt::format("{:.1f}", static_cast<double>(backend.check_latency_us) / 1000), syns, again,
+               errors, backend.health_error});
   }
   return table.empty() ? "no pool has backends\n" : table.render(colour);
 }

@@ -29,11 +29,12 @@ po::options_description global_options() {
   po::options_description options("Options for all verbs", kLineLength);
   options.add_options()(
       "socket", po::value<std::string>()->default_value("/run/sluice/control.sock")->value_name("PATH"),
-      "control socket of sluiced")(
-      "timeout", po::value<double>()->default_value(5, "5")->value_name("SECONDS"),
-      "wait so long for an answer")(
+      "control socket of sluiced")("timeout",
+                                   po::value<double>()->default_value(5, "5")->value_name("SECONDS"),
+                                   "wait so long for an answer")(
       "color", po::value<std::string>()->default_value("auto")->value_name("WHEN"),
-      "colours: auto, always or never; auto: on a terminal, unless NO_COLOR is set")("help", "show this text")("version", "show the version");
+      "colours: auto, always or never; auto: on a terminal, unless NO_COLOR is set")(
+      "help", "show this text")("version", "show the version");
   return options;
 }
 
@@ -126,7 +127,8 @@ bool takes(const CtlVerb& verb, size_t count) {
   return count >= most - optional && (any_more || count <= most);
 }
 
-/// program_options takes an optional value only as "--watch=5": makes that of "--watch 5", and of "--wait 5m".
+/// program_options takes an optional value only as "--watch=5": makes that of "--watch 5", and of "--wait
+/// 5m".
 Words with_optional_values(std::span<const std::string> words) {
   Words joined;
   for (const std::string& word : words) {

@@ -14,7 +14,8 @@ namespace {
 bool wants_no_colour() {
   const char* no_color = std::getenv("NO_COLOR");
   const char* terminal = std::getenv("TERM");
-  return (no_color != nullptr && *no_color != '\0') || (terminal != nullptr && std::string(terminal) == "dumb");
+  return (no_color != nullptr && *no_color != '\0') ||
+         (terminal != nullptr && std::string(terminal) == "dumb");
 }
 
 }  // namespace

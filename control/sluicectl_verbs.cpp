@@ -48,13 +48,15 @@ int show_report(const CtlContext& context, const po::variables_map& options, Ren
 }
 
 int run_status(const CtlContext& context, const po::variables_map& options) {
-  return show_report(context, options,
-                     [&](const Report& report) { return render_status(report, std::time(nullptr), context.colour); });
+  return show_report(context, options, [&](const Report& report) {
+    return render_status(report, std::time(nullptr), context.colour);
+  });
 }
 
 int run_health(const CtlContext& context, const po::variables_map& options) {
-  return show_report(context, options,
-                     [&](const Report& report) { return render_health(report, std::time(nullptr), context.colour); });
+  return show_report(context, options, [&](const Report& report) {
+    return render_health(report, std::time(nullptr), context.colour);
+  });
 }
 
 int run_announce(const CtlContext& context, const po::variables_map& options) {
@@ -116,8 +118,8 @@ int run_stats(const CtlContext& context, const po::variables_map& options) {
 }
 
 constexpr CtlVerb kReportVerbs[] = {
-    {"status", "how the node is set up: ports, workers, VIPs, backends and their next hops",
-     add_view_options, run_status},
+    {"status", "how the node is set up: ports, workers, VIPs, backends and their next hops", add_view_options,
+     run_status},
     {"health", "which backends are alive, and why one is not", add_view_options, run_health},
     {"announce", "which VIP addresses the routers learn from this node, and why not the others",
      add_view_options, run_announce},
@@ -138,8 +140,8 @@ int ctl_fail(const CtlContext& context, CtlExit code, std::string_view message) 
 std::span<const CtlVerb> sluicectl_verbs() {
   static const std::vector<CtlVerb> all = [] {
     std::vector<CtlVerb> verbs;
-    for (const auto part :
-         {std::span<const CtlVerb>(kReportVerbs), ctl_service_verbs(), ctl_flow_verbs(), ctl_config_verbs()}) {
+    for (const auto part : {std::span<const CtlVerb>(kReportVerbs), ctl_service_verbs(), ctl_flow_verbs(),
+                            ctl_config_verbs()}) {
       verbs.insert(verbs.end(), part.begin(), part.end());
     }
     return verbs;

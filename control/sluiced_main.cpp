@@ -93,7 +93,8 @@ void serve_node_drain(sluice::ApiServer& api, Node& node, sluice::EventLog& even
 Result<void> restrict_process(const std::string& config_path) {
   if (auto dropped = sluice::drop_privileges(); !dropped) return dropped;
   const auto filtered = sluice::deny_syscalls();
-  if (!filtered) spdlog::warn("event=syscall_filter_off error={}", sluice::log_quoted(filtered.error().message));
+  if (!filtered)
+    spdlog::warn("event=syscall_filter_off error={}", sluice::log_quoted(filtered.error().message));
   spdlog::info("event=restricted capabilities={} denied_syscalls={}",
                sluice::log_quoted(sluice::effective_capabilities()),
                filtered ? sluice::denied_syscalls().size() : 0);

@@ -23,7 +23,8 @@ bool HealthState::on_check(bool good, HealthTime now, const HealthCheck& check, 
   return true;
 }
 
-bool HealthState::on_passive_failure(HealthTime now, std::chrono::nanoseconds hold, const PoolPolicy& policy) {
+bool HealthState::on_passive_failure(HealthTime now, std::chrono::nanoseconds hold,
+                                     const PoolPolicy& policy) {
   const bool changed = healthy_;
   settled_ = true;
   streak_ = 0;

@@ -21,8 +21,8 @@ class HealthState {
   /// Takes in the result of one check that ended at `now`. True if healthy() changed.
   bool on_check(bool good, HealthTime now, const HealthCheck& check, const PoolPolicy& policy);
 
-  /// Traffic shows at `now` that the backend is in trouble, whatever its checks say: it is unhealthy at once and
-  /// for at least `hold`. True if healthy() changed.
+  /// Traffic shows at `now` that the backend is in trouble, whatever its checks say: it is unhealthy at once
+  /// and for at least `hold`. True if healthy() changed.
   bool on_passive_failure(HealthTime now, std::chrono::nanoseconds hold, const PoolPolicy& policy);
 
   bool healthy() const { return healthy_; }

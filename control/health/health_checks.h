@@ -56,8 +56,9 @@ class HealthChecks {
   /// Every target has settled.
   bool settled() const;
 
-  /// Traffic shows that the backend is in trouble, in a line of words: it is unhealthy at once, and for `hold`
-  /// its good checks do not help. For targets with check.passive; others and unknown ones are left alone.
+  /// Traffic shows that the backend is in trouble, in a line of words: it is unhealthy at once, and for
+  /// `hold` its good checks do not help. For targets with check.passive; others and unknown ones are left
+  /// alone.
   void report_passive_failure(std::string_view pool, const IpAddress& address, const std::string& what,
                               std::chrono::nanoseconds hold);
 
@@ -71,8 +72,8 @@ class HealthChecks {
     bool spread_next = true;  ///< the next check comes at any time within an interval
     bool waits_for_turn = false;
     std::string passive_error;  ///< what traffic has shown, while that keeps it unhealthy
-    bool late = false;       ///< its time was up while this thread was stalled
-    uint64_t wanted_by = 0;  ///< the last set_targets() that named it
+    bool late = false;          ///< its time was up while this thread was stalled
+    uint64_t wanted_by = 0;     ///< the last set_targets() that named it
   };
 
   void add(const HealthTarget& settings, HealthTime first_check);

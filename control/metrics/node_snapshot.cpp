@@ -147,7 +147,8 @@ void write_backends(Exposition& out, const NodeSnapshot& node) {
   number("sluice_backend_packets_total", [](const BackendNumbers& backend) { return backend.packets; });
   number("sluice_backend_bytes_total", [](const BackendNumbers& backend) { return backend.bytes; });
   number("sluice_backend_syns_total", [](const BackendNumbers& backend) { return backend.syns; });
-  number("sluice_backend_repeated_syns_total", [](const BackendNumbers& backend) { return backend.syns_again; });
+  number("sluice_backend_repeated_syns_total",
+         [](const BackendNumbers& backend) { return backend.syns_again; });
   number("sluice_backend_unreachable_errors_total",
          [](const BackendNumbers& backend) { return backend.unreachable_errors; });
   const auto of_checked = [&](std::string_view metric, auto value) {

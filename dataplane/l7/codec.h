@@ -73,8 +73,8 @@ class Codec {
     is_http2() ? http2().for_each_stream(visit) : http1().for_each_stream(visit);
   }
 
-  /// Lets what a peer did without use be forgotten with time: so many frames and cancelled streams a second are nobody's
-  /// attack. Called with what it reads.
+  /// Lets what a peer did without use be forgotten with time: so many frames and cancelled streams a second
+  /// are nobody's attack. Called with what it reads.
   void forgive(std::chrono::steady_clock::time_point now) {
     constexpr int32_t kFramesPerSecond = 100;
     constexpr int32_t kStreamsPerSecond = 10;

@@ -20,8 +20,8 @@ namespace sluice::l7 {
 
 enum class HttpVersion : uint8_t { kHttp1, kHttp2 };
 
-/// Of connections to endpoints: they are the site's own, and one that refuses or resets many streams is overloaded, not
-/// hostile.
+/// Of connections to endpoints: they are the site's own, and one that refuses or resets many streams is
+/// overloaded, not hostile.
 inline Http2Settings endpoint_http2_settings() {
   Http2Settings settings;
   settings.abuse_limit = 1'000'000;

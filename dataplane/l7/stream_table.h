@@ -36,8 +36,9 @@ class StreamTable {
     if (hole != home(id)) --displaced_;
     slots_[hole] = nullptr;
     --size_;
-    // What follows without a gap may have been pushed behind its home by the one that goes: move it up. Live numbers
-    // are nearly in sequence and fill one long run of slots, so that it pays to know that nobody was pushed.
+    // What follows without a gap may have been pushed behind its home by the one that goes: move it up. Live
+    // numbers are nearly in sequence and fill one long run of slots, so that it pays to know that nobody was
+    // pushed.
     for (size_t at = next(hole); displaced_ != 0 && slots_[at] != nullptr; at = next(at)) {
       const size_t from_home = (at - home(slots_[at]->id)) & mask();
       const size_t from_hole = (at - hole) & mask();

@@ -22,8 +22,8 @@
 #include <thread>
 
 #include "control/api_client.h"
-#include "control/log_api.h"
 #include "control/flow_api.h"
+#include "control/log_api.h"
 #include "control/report_api.h"
 
 namespace sluice {
@@ -337,7 +337,8 @@ TEST(FlowsJson, SumsWorkersAndBackends) {
   const auto back = flow_report_from_json(to_json(flow_report()));
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(to_json(*back), to_json(flow_report()));
-  for (const char* wrong : {"", "[]", "{}", R"({"workers":[],"survey":{}})"}) EXPECT_FALSE(flow_report_from_json(wrong));
+  for (const char* wrong : {"", "[]", "{}", R"({"workers":[],"survey":{}})"})
+    EXPECT_FALSE(flow_report_from_json(wrong));
 }
 
 TEST(FlowsApi, LeavesOutWhatIsNotAskedForAndAsksForNoSurveyTwice) {
@@ -361,7 +362,8 @@ TEST(FlowsApi, LeavesOutWhatIsNotAskedForAndAsksForNoSurveyTwice) {
   EXPECT_EQ(one["pools"][0]["backends"][0]["flows"], 5);
   EXPECT_EQ(get("pool=none").first, 404u);
   EXPECT_EQ(get("pool=web&backend=none").first, 404u);
-  for (const char* wrong : {"backend=b1", "survey=", "survey=x", "survey=-1"}) EXPECT_EQ(get(wrong).first, 400u) << wrong;
+  for (const char* wrong : {"backend=b1", "survey=", "survey=x", "survey=-1"})
+    EXPECT_EQ(get(wrong).first, 400u) << wrong;
 }
 
 TEST_F(ServiceApi, TheLogLevelIsShownAndChanged) {

@@ -79,8 +79,9 @@ class Sluicectl : public testing::Test {
     flows_.workers.resize(1);
     flows_.workers[0].flows = 1024;
     flows_.workers[0].flow_capacity = 4096;
-    flows_.pools = {{"web", {"www", "www6"}, {{"b1", "10.0.0.1", "active", 700}, {"b2", "10.0.0.2", "drain", 0}}},
-                    {"mail", {}, {{"b1", "10.0.1.1", "down", 0}}}};
+    flows_.pools = {
+        {"web", {"www", "www6"}, {{"b1", "10.0.0.1", "active", 700}, {"b2", "10.0.0.2", "drain", 0}}},
+        {"mail", {}, {{"b1", "10.0.1.1", "down", 0}}}};
     server_->route("PATCH", "/v1/pools/{pool}/backends/{backend}", [](const ApiRequest&) {
       return ApiResponse{200, R"({"generation": 7, "changes": [{"text": "drained"}]})"};
     });
@@ -168,7 +169,8 @@ TEST_F(Sluicectl, StatesHaveColoursOnATerminalUnlessTheUserWantsNone) {
   EXPECT_THAT(run(with("auto")).out, Not(HasSubstr("\033")));
   EXPECT_THAT(run(with("never"), true).out, Not(HasSubstr("\033")));
   EXPECT_THAT(run(words, true, true).out, Not(HasSubstr("\033"))) << "NO_COLOR";
-  for (const std::string& out : {run(words, true).out, run(with("always")).out, run(with("always"), true, true).out}) {
+  for (const std::string& out :
+       {run(words, true).out, run(with("always")).out, run(with("always"), true, true).out}) {
     EXPECT_THAT(out, HasSubstr("\033[32mhealthy\033[0m  "));
     EXPECT_THAT(out, HasSubstr("\033[33mheld\033[0m  "));
     EXPECT_THAT(out, HasSubstr("\033[31munhealthy\033[0m  "));
@@ -196,7 +198,8 @@ TEST_F(Sluicectl, AWaitingDrainReturnsWhenNoFlowIsLeft) {
   EXPECT_EQ(ran.code, 0) << ran.err;
   EXPECT_EQ(asked_, 3u);
   EXPECT_TRUE(std::regex_match(
-      ran.out, std::regex("drained \\(generation 7\\)\npool web: backend b2: 0 flows left after [0-9.]+ s\n")))
+      ran.out,
+      std::regex("drained \\(generation 7\\)\npool web: backend b2: 0 flows left after [0-9.]+ s\n")))
       << ran.out;
 }
 
