@@ -281,6 +281,13 @@ def e2e(results):
     run_pytest(results, SANITIZER, ["tests/e2e", "--ignore=tests/e2e/l7", "-m", "smoke"])
 
 
+def control(results):
+    """The control plane of sluiced: a part of unit and e2e, for who works on it."""
+    build(RELEASE)
+    run_gtest_suite(results, RELEASE, "control")
+    run_pytest(results, RELEASE, ["tests/e2e", "--ignore=tests/e2e/l7", "-m", "control"])
+
+
 def l7(results):
     build(RELEASE)
     run_pytest(results, RELEASE, ["tests/e2e/l7"])
@@ -320,7 +327,7 @@ def quick(results):
     run_pytest(results, RELEASE, ["tests/e2e", "-m", "smoke"])
 
 
-SUITES = {"quick": quick, "unit": unit, "packet": packet, "e2e": e2e, "l7": l7, "fuzz": fuzz}
+SUITES = {"quick": quick, "unit": unit, "packet": packet, "e2e": e2e, "control": control, "l7": l7, "fuzz": fuzz}
 EVERYTHING = [unit, packet, e2e, l7, fuzz]
 
 
@@ -335,7 +342,7 @@ def close(results):
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/test", description="Builds Sluice and runs its tests.")
-    parser.add_argument("suite", nargs="?", help="one of: " + ", ".join(SUITES) + " (default: all but quick)")
+    parser.add_argument("suite", nargs="?", help="one of: " + ", ".join(SUITES) + " (default: all; quick and control are parts of others)")
     arguments = parser.parse_args()
     results = Results()
     if arguments.suite is not None and arguments.suite not in SUITES:

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "control: what sluiced's control thread does; scripts/test control runs these")
     config.addinivalue_line("markers", "smoke: the few that scripts/test quick and the sanitizer build run")
 
 

@@ -11,7 +11,7 @@ from bgp import GRACEFUL_SHUTDOWN, learned, next_hops, start_bird
 from netns import wait_for
 from topology import VIP4, VIP6, Site
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.control, pytest.mark.filterwarnings("error")]
 BOTH = {"lb1", "lb2"}
 VIPS = (VIP4, VIP6)
 

@@ -7,6 +7,8 @@ from bgp import GRACEFUL_SHUTDOWN, learned, next_hops, start_frr
 from netns import wait_for
 from topology import VIP4, VIP6, Site
 
+pytestmark = pytest.mark.control
+
 BOTH = {"lb1", "lb2"}
 
 

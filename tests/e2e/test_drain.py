@@ -9,6 +9,8 @@ import pytest
 from netns import Network, wait_for
 from topology import VIP4, Site
 
+pytestmark = pytest.mark.control
+
 PORT = 8080  # the servers listen on it, and no VIP of the file has it
 IDLE_TIMEOUT_S = 4
 CONNECTIONS = 40

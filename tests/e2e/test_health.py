@@ -21,6 +21,8 @@ import netns
 from conftest import ROOT
 from netns import End, wait_for
 
+pytestmark = pytest.mark.control
+
 NO_ANSWER = r"no answer within 500 ms"
 
 

@@ -14,6 +14,8 @@ from conftest import ROOT
 from netns import run, wait_for
 from one_link import OneLink
 
+pytestmark = pytest.mark.control
+
 METRICS = "127.0.0.1:9108"
 SEED = "a-secret-that-nobody-may-see"
 

@@ -8,6 +8,8 @@ import pytest
 from netns import Network, wait_for
 from topology import HERE, VIP4, Site
 
+pytestmark = pytest.mark.control
+
 PORT = 8080  # the servers listen on it, and no VIP of the file has it
 CHECKED_PORT = 80
 

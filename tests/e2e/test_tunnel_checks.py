@@ -10,6 +10,8 @@ import pytest
 from netns import wait_for
 from topology import VIP4, VIP6, Site
 
+pytestmark = pytest.mark.control
+
 FAST = "interval: 200ms, fast_interval: 50ms, timeout: 200ms, rise: 1, fall: 2"
 
 
