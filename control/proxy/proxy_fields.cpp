@@ -55,6 +55,15 @@ constexpr ConfigField kListeners[] = {
      "Where all its requests go."},
     {"listeners[].forwarded_for", kFlag, "true",
      "Whether the client's address is appended to x-forwarded-for."},
+    {"listeners[].normalize_path", kFlag, "true",
+     "Whether . and .. segments and needless percent-encoding are taken out of paths, before routing and for "
+     "the "
+     "endpoint (RFC 3986 section 6.2.2)."},
+    {"listeners[].merge_slashes", kFlag, "false",
+     "With normalize_path: whether several slashes in a row become one."},
+    {"listeners[].escaped_slashes", "keep or refuse", "keep",
+     "With normalize_path: what %2F and %5C in a path are: a part of its segment, or a reason to answer "
+     "400."},
     {"listeners[].max_concurrent_streams", "", "256",
      "Requests that one client connection may have open at once.", 1, 1u << 20},
     {"listeners[].max_header_bytes", "", "65536",

@@ -51,6 +51,10 @@ void read_listener(const ConfigSection& section, ProxyDraft& draft) {
   section.number("port", listener.port);
   read_protocols(section, listener);
   section.flag("forwarded_for", listener.forwarded_for);
+  section.flag("normalize_path", listener.paths.normalize);
+  section.flag("merge_slashes", listener.paths.merge_slashes);
+  section.choice("escaped_slashes", listener.paths.escaped_slashes,
+                 {{"keep", EscapedSlashes::kKeep}, {"refuse", EscapedSlashes::kRefuse}});
   section.number("max_concurrent_streams", listener.http2.max_concurrent_streams);
   section.number("max_header_bytes", listener.http2.headers.list_size);
   section.number("max_header_fields", listener.http2.headers.fields);

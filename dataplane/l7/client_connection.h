@@ -26,6 +26,7 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   const IpAddress& address() const { return address_; }
   const std::string& address_text() const { return address_text_; }
   const RouteTable& routes() const { return *worker_.config->listeners[listener_].routes; }
+  const PathRules& paths() const { return worker_.config->listeners[listener_].settings->paths; }
   bool is_health_check(std::string_view path) const {
     return !settings().health_path.empty() && path == settings().health_path;
   }

@@ -74,6 +74,7 @@ void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
   std::swap(request_, worker_.headers);
   grpc_ = is_grpc(request_.get(HeaderToken::kContentType));
   policy_ = &kNoRoutePolicy;
+  if (!normalize_path()) return;
   if (client.is_health_check(request_.get(HeaderToken::kPath))) {
     answer_directly(worker_.draining ? kDrains : kServes);
     return;

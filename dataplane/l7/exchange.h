@@ -80,6 +80,7 @@ class Exchange : public ListLink<PendingTag> {
 
  private:
   // Where to.
+  bool normalize_path();
   bool follow(const MatchedRoute& route);
   void prepare_request(const MatchedRoute& route);
   bool within_rate_limit(const MatchedRoute& route);

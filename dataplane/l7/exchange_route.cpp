@@ -11,6 +11,19 @@
 namespace sluice::l7 {
 
 // False: the request has been answered.
+bool Exchange::normalize_path() {
+  const auto verdict =
+      sluice::normalize_path(request_.get(HeaderToken::kPath), client_->paths(), worker_.text);
+  if (verdict == PathVerdict::kAsItIs) return true;
+  if (verdict == PathVerdict::kRefused) {
+    answer(Outcome::kPathRefused);
+    return false;
+  }
+  replace_value(request_, HeaderToken::kPath, worker_.text, worker_.outgoing);
+  return true;
+}
+
+// False: the request has been answered.
 bool Exchange::follow(const MatchedRoute& route) {
   if (!within_rate_limit(route)) {
     answer(Outcome::kRateLimited);
@@ -46,17 +59,10 @@ void Exchange::prepare_request(const MatchedRoute& route) {
   HeaderList& other = worker_.outgoing;
   std::string& text = worker_.text;
   const bool new_path = route.rewrite_path(request_.get(HeaderToken::kPath), text);
-  const auto& host = route.route().rewrite.host;
-  if (new_path || host) {
-    other.clear();
-    for (const HeaderList::Field& field : request_.fields()) {
-      std::string_view value = request_.value(field);
-      if (new_path && field.token == HeaderToken::kPath) value = text;
-      if (host && (field.token == HeaderToken::kAuthority || field.token == HeaderToken::kHost))
-        value = *host;
-      other.add(request_.name(field), value, field.token, field.sensitive);
-    }
-    std::swap(request_, other);
+  if (new_path) replace_value(request_, HeaderToken::kPath, text, other);
+  if (const auto& host = route.route().rewrite.host) {
+    replace_value(request_, HeaderToken::kAuthority, *host, other);
+    replace_value(request_, HeaderToken::kHost, *host, other);
   }
   if (!route.route().request_headers.empty()) {
     edit_headers(request_, route.route().request_headers, other);

@@ -39,4 +39,14 @@ void edit_headers(const HeaderList& from, std::span<const HeaderEdit> edits, Hea
   }
 }
 
+void replace_value(HeaderList& fields, HeaderToken token, std::string_view value, HeaderList& scratch) {
+  if (fields.find(token) == nullptr) return;
+  scratch.clear();
+  for (const HeaderList::Field& field : fields.fields()) {
+    scratch.add(fields.name(field), field.token == token ? value : fields.value(field), field.token,
+                field.sensitive);
+  }
+  std::swap(fields, scratch);
+}
+
 }  // namespace sluice::l7

@@ -12,4 +12,7 @@ namespace sluice::l7 {
 /// stay in front and are not edited.
 void edit_headers(const HeaderList& from, std::span<const HeaderEdit> edits, HeaderList& to);
 
+/// Gives all fields of that token another value. `scratch` is overwritten; nothing happens if there are none.
+void replace_value(HeaderList& fields, HeaderToken token, std::string_view value, HeaderList& scratch);
+
 }  // namespace sluice::l7

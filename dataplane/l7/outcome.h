@@ -24,6 +24,7 @@ enum class Outcome : uint8_t {
   kCircuitOpen,
   kRateLimited,
   kTooLarge,
+  kPathRefused,
   kOverload,
 };
 inline constexpr size_t kOutcomes = static_cast<size_t>(Outcome::kOverload) + 1;
@@ -64,6 +65,8 @@ inline constexpr std::array<OutcomeText, kOutcomes> kOutcomeTexts = {{
     {"rate_limited", "The route's rate limit was reached.", 429, 8, "too many requests"},
     {"too_large", "The request's body is larger than the route's max_request_bytes.", 413, 8,
      "the request is too large"},
+    {"path_refused", "The path has an escaped slash, which the listener refuses.", 400, 3,
+     "the path has an escaped slash"},
     {"overload", "The proxy is at its memory limit.", 503, 8, "the proxy is overloaded"},
 }};
 

@@ -13,6 +13,7 @@
 #include "dataplane/l7/tls_settings.h"
 #include "lb/l7/circuit_breaker.h"
 #include "lb/l7/endpoint.h"
+#include "lb/l7/path_normalization.h"
 #include "lb/l7/pick_settings.h"
 #include "lb/l7/route_config.h"
 
@@ -57,6 +58,7 @@ struct ListenerSettings {
   Http1Settings http1;
   std::optional<TlsServerSettings> tls;
   RouteConfig routes;
+  PathRules paths;            ///< before routing
   std::string health_path;    ///< answered by the proxy itself: 200, or 503 while it drains; "": none
   bool forwarded_for = true;  ///< the client's address is appended to x-forwarded-for
 };

@@ -75,8 +75,8 @@ class RouteTable {
   static Result<Pointer> build(const RouteConfig& config, std::span<const std::string> clusters);
 
   /// The route of a request, or nullptr if no virtual host has its authority or none of that host's routes
-  /// matches. Allocates nothing. The path is compared as it is: who accepts requests normalizes it first, if
-  /// that is wanted.
+  /// matches. Allocates nothing. The path is compared as it is: who accepts requests normalizes it first
+  /// (path_normalization.h).
   const MatchedRoute* match(const RouteRequest& request) const;
   RouteExplanation explain(const RouteRequest& request) const;
 

@@ -25,6 +25,28 @@ def test_paths_go_to_their_clusters(site):
     assert site.curl("/who").stdout == "b\n"
 
 
+def test_every_spelling_of_a_path_takes_the_same_route(site):
+    app = site.nginx("app", server="location / { return 200 $request_uri; }")
+    fields = {"cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": [
+        {"segments": "/admin", "respond": {"status": 403}}, {"cluster": "app"}]}]}
+    site.start_proxy([app.port], listener=fields)
+
+    def ask(path):
+        return site.curl(path, "--path-as-is", "-w", " %{http_code}").stdout
+
+    for path in ("/admin", "/x/../admin/users", "/%61dmin", "/x/%2e%2E/admin", "/./admin"):
+        assert ask(path) == " 403", path
+    assert ask("/a/./b/../%63%2fd?e=/../f") == "/a/c%2Fd?e=/../f 200"
+    assert ask("//admin") == "//admin 200"
+    site.configure([app.port], listener=fields | {"merge_slashes": True, "escaped_slashes": "refuse"})
+    site.proxy.send_signal(signal.SIGHUP)
+    wait_for(lambda: ask("//admin") == " 403", 10, "the new configuration")
+    assert ask("/a%2fb") == "the path has an escaped slash\n 400"
+    site.configure([app.port], listener=fields | {"normalize_path": False})
+    site.proxy.send_signal(signal.SIGHUP)
+    wait_for(lambda: ask("/x/../admin") == "/x/../admin 200", 10, "the new configuration")
+
+
 def test_a_slow_server_runs_into_the_request_timeout(site):
     server = site.python_peer("h2_server.py", "h1")
     site.start_proxy([server.port], listener=route(request_timeout="300ms"))
