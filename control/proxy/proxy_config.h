@@ -12,6 +12,7 @@
 
 #include "control/listen_address.h"
 #include "control/log_settings.h"
+#include "control/proxy/discovery_settings.h"
 #include "dataplane/l7/settings.h"
 #include "lb/health_check.h"
 #include "lb/l7/outlier_detector.h"
@@ -25,6 +26,7 @@ struct ClusterCare {
   PoolPolicy policy;
   std::vector<uint16_t> check_ports;  ///< of each endpoint
   std::optional<OutlierSettings> outlier;
+  std::optional<Discovery> discovery;  ///< instead of endpoints in the cluster's settings
 };
 
 struct ProxyConfig {
