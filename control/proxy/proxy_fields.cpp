@@ -144,6 +144,10 @@ constexpr ConfigField kRoutes[] = {
     {"respond.body", kText, "none", "The body."},
     {"respond.content_type", kText, "text/plain", "The body's type."},
 
+    {"mirrors", "a list of maps", "none", "Clusters that get a copy of requests; their answers are dropped."},
+    {"mirrors[].cluster", "the name of a cluster", kRequired, "A cluster."},
+    {"mirrors[].percent", "0 to 100, with decimals if wanted", "100", "How many of the requests are copied."},
+
     {"rewrite", "a map", "none", "What the endpoint sees instead of the client's path and host."},
     {"rewrite.host", "a host name", "as it was", "The new host."},
     {"rewrite.path", "a path", "as it was", "The new path."},

@@ -17,6 +17,10 @@ constexpr Metric kReload{"sluice_proxy_config_last_reload_successful", kGauge, "
 constexpr Metric kDraining{"sluice_proxy_draining", kGauge, "", "1 while the proxy drains."};
 constexpr Metric kRequests{"sluice_proxy_requests_total", kCounter, "outcome",
                            "Requests that have ended, by how; see l7-outcomes.md."};
+constexpr Metric kMirrored{
+    "sluice_proxy_mirrored_requests_total", kCounter, "outcome",
+    "Copies of requests for mirrors that have ended, by how; too_large: the endpoint was "
+    "too far behind."};
 constexpr Metric kSeconds{"sluice_proxy_request_seconds", kHistogram, "",
                           "Time from a request's head to the end of its answer."};
 constexpr Metric kClients{"sluice_proxy_clients", kGauge, "", "Clients connected."};
@@ -46,19 +50,41 @@ constexpr Metric kEndpointHealthy{"sluice_proxy_endpoint_healthy", kGauge, "clus
 constexpr Metric kEndpointEjected{"sluice_proxy_endpoint_ejected", kGauge, "cluster, endpoint",
                                   "1 while it is ejected for bad answers."};
 
-constexpr std::array kAll{
-    kInfo,           kReload,          kDraining,       kRequests,         kSeconds,
-    kClients,        kConnections,     kAcceptFailures, kHandshakes,       kResumed,
-    kTlsFailures,    kClusterRequests, kClusterRefused, kEndpointRequests, kEndpointFailures,
-    kEndpointActive, kEndpointHealthy, kEndpointEjected};
+constexpr std::array kAll{kInfo,
+                          kReload,
+                          kDraining,
+                          kRequests,
+                          kMirrored,
+                          kSeconds,
+                          kClients,
+                          kConnections,
+                          kAcceptFailures,
+                          kHandshakes,
+                          kResumed,
+                          kTlsFailures,
+                          kClusterRequests,
+                          kClusterRefused,
+                          kEndpointRequests,
+                          kEndpointFailures,
+                          kEndpointActive,
+                          kEndpointHealthy,
+                          kEndpointEjected};
 
-void write_requests(Exposition& text, const l7::Proxy& proxy) {
-  text.begin(kRequests);
+using OutcomeCounters = std::array<Counter, l7::kOutcomes>;
+
+void write_outcomes(Exposition& text, const Metric& metric, const l7::Proxy& proxy,
+                    OutcomeCounters l7::WorkerCounters::*counters) {
+  text.begin(metric);
   for (size_t i = 0; i < l7::kOutcomes; ++i) {
     uint64_t sum = 0;
-    proxy.for_each_worker([&](const l7::Worker& worker) { sum += worker.counters().outcomes[i].read(); });
+    proxy.for_each_worker([&](const l7::Worker& worker) { sum += (worker.counters().*counters)[i].read(); });
     text.sample(label_set({{"outcome", l7::kOutcomeTexts[i].name}}), sum);
   }
+}
+
+void write_requests(Exposition& text, const l7::Proxy& proxy) {
+  write_outcomes(text, kRequests, proxy, &l7::WorkerCounters::outcomes);
+  write_outcomes(text, kMirrored, proxy, &l7::WorkerCounters::copies);
   std::array<uint64_t, l7::kRequestSecondsBounds.size() + 1> buckets{};
   uint64_t nanoseconds = 0;
   uint64_t connections = 0;

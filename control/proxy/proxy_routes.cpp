@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <charconv>
 
 #include "control/config_duration.h"
 #include "control/config_text.h"
@@ -149,6 +150,24 @@ void read_action(const ConfigSection& section, Route& route, References& referen
   route.action = std::move(forward);
 }
 
+// "10", "0.5"
+Result<double> parse_percent(const std::string& text) {
+  double percent = 0;
+  const auto parsed =
+      std::from_chars(text.data(), text.data() + text.size(), percent, std::chars_format::fixed);
+  if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) return fail("");
+  if (!(percent >= 0 && percent <= 100)) return fail("");
+  return percent;
+}
+
+void read_mirrors(const ConfigSection& parent, Route& route, References& references) {
+  for (const ConfigSection& section : parent.sections("mirrors")) {
+    Mirror& mirror = route.mirrors.emplace_back();
+    read_cluster_name(section, mirror.cluster, references);
+    section.value("percent", mirror.percent, parse_percent);
+  }
+}
+
 void read_rewrite(const ConfigSection& section, Rewrite& rewrite) {
   std::string text;
   if (section.value("host", text, any_text)) rewrite.host = text;
@@ -279,6 +298,7 @@ Route read_route(const ConfigSection& section, References& references) {
   section.value("name", route.name, parse_name);
   read_match(section, route.match);
   read_action(section, route, references);
+  read_mirrors(section, route, references);
   read_rewrite(section.section("rewrite"), route.rewrite);
   route.request_headers = read_edits(section, "request_headers");
   route.response_headers = read_edits(section, "response_headers");

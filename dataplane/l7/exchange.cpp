@@ -41,6 +41,9 @@ void Exchange::recycle() {
   cluster_ = nullptr;
   policy_ = nullptr;
   route_ = nullptr;
+  copies_.clear();
+  original_ = nullptr;
+  is_copy_ = false;
   hash_.reset();
   cookie_ = {};
   config_ = nullptr;
@@ -88,6 +91,7 @@ void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
   policy_ = &route->route().policy;
   if (!follow(*route)) return;
   replayable_ = true;
+  if (!event.head.connect) start_copies(*route);
   set_deadline_of_request();
   dispatch();
 }
@@ -130,7 +134,14 @@ void Exchange::on_request_data(std::span<const uint8_t> data, bool end) {
     fail(Outcome::kTooLarge);
     return;
   }
+  if (!copies_.empty()) feed_copies(data, end);
   if (replayable_) keep_for_replay(data);
+  send_or_keep(data, end);
+  client_->wrote();
+  if (end) set_deadline_of_request();
+}
+
+void Exchange::send_or_keep(std::span<const uint8_t> data, bool end) {
   size_t sent = 0;
   if (upstream_ != nullptr && up.attached && to_upstream_.empty()) {
     sent = upstream_->codec().send_data(up, data, end);
@@ -139,11 +150,10 @@ void Exchange::on_request_data(std::span<const uint8_t> data, bool end) {
     if (up.blocked) upstream_->note_blocked();
   }
   if (sent < data.size()) to_upstream_.append(data.subspan(sent));
-  client_->wrote();
-  if (end) set_deadline_of_request();
 }
 
 void Exchange::on_request_trailers() {
+  if (!copies_.empty()) feed_copies(worker_.headers);
   request_ended_ = true;
   request_has_trailers_ = true;
   std::swap(request_trailers_, worker_.headers);
@@ -172,13 +182,13 @@ void Exchange::pump_request() {
   }
   active_at_ = worker_.loop.now();
   upstream_->wrote();
-  client_->wrote();
+  if (!is_copy_) client_->wrote();
 }
 
 // Bytes that are sent a second time were made up for the first time.
 void Exchange::credit_client(size_t sent) {
   sent_ += sent;
-  if (sent_ <= credited_) return;
+  if (sent_ <= credited_ || is_copy_) return;
   client_->consumed(down, sent_ - credited_);
   credited_ = sent_;
 }
@@ -191,6 +201,7 @@ void Exchange::send_response_head(const HeaderList& fields, bool end) {
 }
 
 void Exchange::on_informational() {
+  if (is_copy_) return;
   send_response_head(worker_.headers, false);
 }
 
@@ -208,11 +219,19 @@ void Exchange::on_response(const CodecEvent& event) {
   } else if (event.end_stream) {
     record_grpc_status();
   }
+  if (is_copy_) {
+    on_copy_answered(event.end_stream);
+    return;
+  }
   send_response_head(client_head(worker_.headers), event.end_stream);
   if (event.end_stream) finish_if_done();
 }
 
 void Exchange::on_response_data(std::span<const uint8_t> data, bool end) {
+  if (is_copy_) {
+    on_copy_answer_data(data.size(), end);
+    return;
+  }
   active_at_ = worker_.loop.now();
   response_ended_ = end;
   size_t sent = 0;
@@ -231,6 +250,10 @@ void Exchange::on_response_trailers() {
   response_ended_ = true;
   response_has_trailers_ = true;
   if (grpc_) record_grpc_status();
+  if (is_copy_) {
+    finish(Outcome::kAnswered);
+    return;
+  }
   std::swap(response_trailers_, worker_.headers);
   pump_response();
 }
@@ -263,6 +286,10 @@ void Exchange::pump_response() {
 // --- the end
 
 void Exchange::answer(Outcome outcome) {
+  if (is_copy_) {
+    finish(outcome);
+    return;
+  }
   const OutcomeText& text = text_of(outcome);
   outcome_ = outcome;
   status_ = text.status;
@@ -298,7 +325,7 @@ void Exchange::answer(Outcome outcome) {
 // Answers if nothing was answered yet; otherwise breaks the response off, so that it does not look whole.
 void Exchange::fail(Outcome outcome) {
   leave_upstream();
-  if (!response_begun_) {
+  if (!response_begun_ || is_copy_) {
     answer(outcome);
     return;
   }
@@ -316,6 +343,11 @@ void Exchange::finish_if_done() {
 }
 
 void Exchange::finish(Outcome outcome) {
+  if (is_copy_) {
+    finish_copy(outcome);
+    return;
+  }
+  if (!copies_.empty()) leave_copies();
   worker_.counters.count(outcome, worker_.loop.now() - began_at_);
   leave_upstream();
   --config_->exchanges;

@@ -88,6 +88,17 @@ class Exchange : public ListLink<PendingTag> {
   void answer_directly(const DirectResponse& response);
   const HeaderList& client_head(const HeaderList& fields);
 
+  // Copies for clusters that mirror the route.
+  void start_copies(const MatchedRoute& route);
+  void begin_copy(Exchange& original, ClusterRuntime& cluster);
+  void feed_copies(std::span<const uint8_t> data, bool end);
+  void feed_copies(const HeaderList& trailers);
+  void on_copied_data(std::span<const uint8_t> data, bool end);
+  void leave_copies();
+  void on_copy_answered(bool end);
+  void on_copy_answer_data(size_t bytes, bool end);
+  void finish_copy(Outcome outcome);
+
   // Trying and trying again.
   void dispatch();
   UpstreamPool* choose_pool();
@@ -100,6 +111,7 @@ class Exchange : public ListLink<PendingTag> {
 
   // The request's and the response's way.
   const HeaderList& upstream_head();
+  void send_or_keep(std::span<const uint8_t> data, bool end);
   void pump_request();
   void pump_response();
   void credit_client(size_t sent);
@@ -132,6 +144,9 @@ class Exchange : public ListLink<PendingTag> {
   const RoutePolicy* policy_ = nullptr;  // of the route
   ConfigInUse* config_ = nullptr;        // what policy_ is part of
 
+  std::vector<Exchange*> copies_;  // those that still run
+  Exchange* original_ = nullptr;   // of a copy, as long as it runs
+
   HeaderList request_;
   HeaderList request_trailers_;
   HeaderList response_trailers_;
@@ -155,6 +170,7 @@ class Exchange : public ListLink<PendingTag> {
   uint32_t tries_ = 0;
   uint32_t moves_ = 0;  // from connections that ended in order
   Outcome outcome_ = Outcome::kAnswered;
+  bool is_copy_ = false;       // has no client, and nobody waits for its answer
   bool grpc_timeout_ = false;  // deadline_ is the client's, and is told to the upstream
   bool counts_as_retry_ = false;
   bool replayable_ = false;

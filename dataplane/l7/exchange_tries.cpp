@@ -76,7 +76,7 @@ void Exchange::keep_for_replay(std::span<const uint8_t> data) {
 
 // Sends the request again, if the policy and the budget allow it after such a try; otherwise false.
 bool Exchange::retry(TryOutcome outcome) {
-  if (response_begun_) return false;
+  if (response_begun_ || is_copy_) return false;
   const RetryPolicy& policy = policy_->retry ? *policy_->retry : kSafeRetries;
   const Time now = worker_.loop.now();
   outcome.method = request_.get(HeaderToken::kMethod);

@@ -7,7 +7,8 @@
 /refuse         RST_STREAM(REFUSED_STREAM)      /status/N      that status
 /goaway         answers, then GOAWAY            /sleep/MS      answers after so long
 /count          what came in: {path: number}    /early         103, then 200
-/hang           never answers
+/hang           never answers                   /received      {path: [bytes of bodies, trailers]}
+/upload         its name, when all has come
 A line per stream that is reset by the other side: `reset PATH`.
 """
 
@@ -24,6 +25,7 @@ import h2.exceptions
 
 NAME = sys.argv[2]
 seen = collections.Counter()
+received = collections.defaultdict(lambda: [0, 0])
 
 
 class Session(asyncio.Protocol):
@@ -55,11 +57,17 @@ class Session(asyncio.Protocol):
             path = dict(event.headers)[":path"]
             self.paths[event.stream_id] = path
             seen[path] += 1
-            if path != "/unread":
+            if path not in ("/unread", "/upload"):
                 self.answer(event.stream_id, path)
+        elif isinstance(event, h2.events.TrailersReceived):
+            received[self.paths[event.stream_id]][1] += 1
         elif isinstance(event, h2.events.DataReceived):
+            received[self.paths[event.stream_id]][0] += len(event.data)
             if self.paths.get(event.stream_id) != "/unread":
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, h2.events.StreamEnded):
+            if self.paths[event.stream_id] == "/upload":
+                self.say(event.stream_id, NAME.encode())
         elif isinstance(event, h2.events.StreamReset):
             print(f"reset {self.paths.get(event.stream_id)}", flush=True)
 
@@ -79,6 +87,8 @@ class Session(asyncio.Protocol):
             self.say(stream, NAME.encode(), detail)
         elif what == "count":
             self.say(stream, json.dumps(seen).encode())
+        elif what == "received":
+            self.say(stream, json.dumps(received).encode())
         elif what == "early":
             self.h2.send_headers(stream, [(":status", "103"), ("link", "</style.css>")])
             self.say(stream, NAME.encode())
