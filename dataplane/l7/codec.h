@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <variant>
@@ -65,6 +66,9 @@ class Codec {
   }
   size_t open_streams() {
     return undecided() ? 0 : is_http2() ? http2().open_streams() : http1().open_streams();
+  }
+  std::optional<bool> peer_extended_connect() {
+    return is_http2() ? http2().peer_extended_connect() : http1().peer_extended_connect();
   }
   bool goaway_received() { return is_http2() ? http2().goaway_received() : http1().goaway_received(); }
   template <typename Visit>

@@ -60,7 +60,7 @@ void Exchange::recycle() {
   tries_ = moves_ = 0;
   outcome_ = Outcome::kAnswered;
   grpc_timeout_ = counts_as_retry_ = replayable_ = recorded_ = false;
-  head_method_ = grpc_ = request_ended_ = request_has_trailers_ = false;
+  head_method_ = extended_connect_ = grpc_ = request_ended_ = request_has_trailers_ = false;
   response_begun_ = response_ended_ = response_has_trailers_ = response_has_length_ = false;
   status_ = 0;
 }
@@ -74,6 +74,7 @@ void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
   began_at_ = active_at_ = worker_.loop.now();
   request_ended_ = event.end_stream;
   head_method_ = event.head.head_method;
+  extended_connect_ = event.head.connect && worker_.headers.find(HeaderToken::kProtocol) != nullptr;
   std::swap(request_, worker_.headers);
   grpc_ = is_grpc(request_.get(HeaderToken::kContentType));
   policy_ = &kNoRoutePolicy;

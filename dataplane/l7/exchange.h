@@ -50,6 +50,8 @@ class Exchange : public ListLink<PendingTag> {
   // --- told by the upstream pool
   /// A connection has room; sends the request there.
   void start(UpstreamConnection& upstream);
+  /// It changes the stream's protocol (RFC 8441): not every connection takes that.
+  bool extended_connect() const { return extended_connect_; }
   /// The request waits in `pool`.
   void wait_in(UpstreamPool& pool) { waiting_ = &pool; }
   /// There will be no connection. Ends the exchange, or tries elsewhere.
@@ -176,6 +178,7 @@ class Exchange : public ListLink<PendingTag> {
   bool replayable_ = false;
   bool recorded_ = false;  // the endpoint's result of this try is known
   bool head_method_ = false;
+  bool extended_connect_ = false;
   bool grpc_ = false;
   bool request_ended_ = false;  // the client has sent all
   bool request_has_trailers_ = false;

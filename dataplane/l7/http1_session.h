@@ -112,7 +112,7 @@ class Http1Session {
   bool goaway_received() const { return role_ == Role::kClient && !persistent_; }
   uint32_t peer_max_concurrent_streams() const { return 1; }
   /// Extended CONNECT becomes Upgrade.
-  bool peer_extended_connect() const { return true; }
+  std::optional<bool> peer_extended_connect() const { return true; }
   /// Calls `visit(CodecStream&)` for the open stream; it must not open, reset or detach.
   template <typename Visit>
   void for_each_stream(Visit visit) const {

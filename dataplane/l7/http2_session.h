@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -97,7 +98,10 @@ class Http2Session {
   bool goaway_sent() const { return goaway_sent_; }
   bool goaway_received() const { return goaway_received_; }
   uint32_t peer_max_concurrent_streams() const { return peer_max_streams_; }
-  bool peer_extended_connect() const { return peer_extended_connect_; }
+  /// Whether the peer takes it (RFC 8441 section 3); nothing as long as its SETTINGS have not come.
+  std::optional<bool> peer_extended_connect() const {
+    return settings_seen_ ? std::optional(peer_extended_connect_) : std::nullopt;
+  }
   /// Useless frames so far, less what useful ones have bought off.
   int32_t abuse() const { return abuse_; }
   /// Takes as many useless frames and cancelled streams off the account: what a connection may do is a rate,

@@ -25,6 +25,7 @@ enum class Outcome : uint8_t {
   kRateLimited,
   kTooLarge,
   kPathRefused,
+  kUpgradeRefused,
   kOverload,
 };
 inline constexpr size_t kOutcomes = static_cast<size_t>(Outcome::kOverload) + 1;
@@ -67,6 +68,8 @@ inline constexpr std::array<OutcomeText, kOutcomes> kOutcomeTexts = {{
      "the request is too large"},
     {"path_refused", "The path has an escaped slash, which the listener refuses.", 400, 3,
      "the path has an escaped slash"},
+    {"upgrade_refused", "The endpoint's HTTP/2 takes no extended CONNECT, which a WebSocket needs.", 501, 12,
+     "the endpoint takes no extended CONNECT"},
     {"overload", "The proxy is at its memory limit.", 503, 8, "the proxy is overloaded"},
 }};
 

@@ -30,16 +30,27 @@ UpstreamPool::~UpstreamPool() {
 }
 
 // The first that has room, not the least busy one: full batches cost less, and the last ones fall idle.
-UpstreamConnection* UpstreamPool::with_room() {
-  const auto found = std::find_if(connections_.begin(), connections_.end(),
-                                  [](UpstreamConnection* connection) { return connection->has_room(); });
+UpstreamConnection* UpstreamPool::with_room(const Exchange& exchange) {
+  const auto found =
+      std::find_if(connections_.begin(), connections_.end(), [&exchange](UpstreamConnection* connection) {
+        if (!connection->has_room()) return false;
+        return !exchange.extended_connect() || connection->codec().peer_extended_connect().has_value();
+      });
   return found == connections_.end() ? nullptr : *found;
+}
+
+void UpstreamPool::begin(Exchange& exchange, UpstreamConnection& connection) {
+  if (exchange.extended_connect() && !*connection.codec().peer_extended_connect()) {
+    exchange.on_no_connection(Outcome::kUpgradeRefused);
+  } else {
+    exchange.start(connection);
+  }
 }
 
 void UpstreamPool::submit(Exchange& exchange) {
   if (pending_.empty()) {
-    if (UpstreamConnection* connection = with_room()) {
-      exchange.start(*connection);
+    if (UpstreamConnection* connection = with_room(exchange)) {
+      begin(exchange, *connection);
       return;
     }
   }
@@ -81,15 +92,15 @@ bool UpstreamPool::connect_if_needed() {
 
 void UpstreamPool::serve_pending() {
   while (!pending_.empty()) {
-    UpstreamConnection* connection = with_room();
+    Exchange& exchange = pending_.front();
+    UpstreamConnection* connection = with_room(exchange);
     if (connection == nullptr) {
       connect_if_needed();
       return;
     }
-    Exchange& exchange = pending_.front();
     exchange.unlink();
     --pending_count_;
-    exchange.start(*connection);
+    begin(exchange, *connection);
   }
 }
 

@@ -55,7 +55,8 @@ class UpstreamPool {
   size_t connections() const { return connections_.size(); }
 
  private:
-  UpstreamConnection* with_room();
+  UpstreamConnection* with_room(const Exchange& exchange);
+  void begin(Exchange& exchange, UpstreamConnection& connection);
   bool connect();
   bool connect_if_needed();
   void back_off();

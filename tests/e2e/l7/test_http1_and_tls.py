@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from netns import run
+from h2_client import H2Client
+from netns import run, wait_for
 from proxy_site import FRONT, PEERS, sha256_of
 
 LARGE_BYTES = 16 << 20
@@ -76,6 +77,35 @@ def test_a_websocket_goes_through_to_an_http1_server_and_ends(site):
     site.start_proxy([server.port], cluster={"protocol": "http1"}, more={"proxy": {"drain_time": "1s"}})
     done = site.namespace.run(["node", PEERS / "node" / "websocket_client.js", FRONT], timeout_s=10)
     assert done.stdout.strip() == "101 all 200000 bytes came back"
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["new-connection", "open-connection"])
+def test_extended_connect_from_an_http2_client_to_an_http2_server(site, warm):
+    server = site.node_peer("extended_connect_server.js")
+    site.start_proxy([server.port], more={"proxy": {"drain_time": "1s"}})
+    client = H2Client(site.namespace, FRONT)
+    if warm:
+        client.finish(client.request("/"))
+    stream = client.request("/chat", "CONNECT", headers=[(":protocol", "websocket")], end=False)
+    client.h2.send_data(stream, b"hello")
+    client.flush()
+    answer = client.answers[stream]
+    wait_for(lambda: client.read_for(0.05) or answer.body == b"hello", 10, "what was sent to come back")
+    assert answer.status == 200 and answer.headers["x-protocol"] == "websocket"
+    client.h2.send_data(stream, b" and bye", end_stream=True)
+    client.flush()
+    assert client.finish(stream).body == b"hello and bye"
+
+
+def test_extended_connect_to_a_server_that_does_not_take_it_is_refused(site):
+    server = site.node_peer("extended_connect_server.js", "no")
+    site.start_proxy([server.port])
+    client = H2Client(site.namespace, FRONT)
+    for _ in range(2):
+        stream = client.request("/chat", "CONNECT", headers=[(":protocol", "websocket")], end=False)
+        answer = client.finish(stream)
+        assert (answer.status, answer.body) == (501, b"the endpoint takes no extended CONNECT\n")
+    assert client.finish(client.request("/")).status == 200
 
 
 def test_http1_load_is_spread(site):
