@@ -173,6 +173,10 @@ constexpr ConfigField kRoutes[] = {
     {"retry.max_retries", "", "1", "How often at most.", 0, 10},
     {"retry.per_try_timeout", kTime, "0ms: none", "How long one try may take until its answer begins.", 0,
      kHour},
+    {"retry.hedge_after", kTime, "0ms: off",
+     "After how long without an answer a second endpoint is asked as well; the first answer of the two "
+     "counts.",
+     0, kHour},
     {"retry.backoff_base", kTime, "25ms", "The most that the first retry waits; doubles with each.", 0,
      kHour},
     {"retry.backoff_max", kTime, "250ms", "The most that any retry waits.", 0, kHour},

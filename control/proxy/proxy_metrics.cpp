@@ -17,6 +17,8 @@ constexpr Metric kReload{"sluice_proxy_config_last_reload_successful", kGauge, "
 constexpr Metric kDraining{"sluice_proxy_draining", kGauge, "", "1 while the proxy drains."};
 constexpr Metric kRequests{"sluice_proxy_requests_total", kCounter, "outcome",
                            "Requests that have ended, by how; see l7-outcomes.md."};
+constexpr Metric kHedged{"sluice_proxy_hedged_requests_total", kCounter, "result",
+                         "Second tries beside a slow first one: sent, and those of them that won."};
 constexpr Metric kMirrored{
     "sluice_proxy_mirrored_requests_total", kCounter, "outcome",
     "Copies of requests for mirrors that have ended, by how; too_large: the endpoint was "
@@ -54,6 +56,7 @@ constexpr std::array kAll{kInfo,
                           kReload,
                           kDraining,
                           kRequests,
+                          kHedged,
                           kMirrored,
                           kSeconds,
                           kClients,
@@ -84,6 +87,15 @@ void write_outcomes(Exposition& text, const Metric& metric, const l7::Proxy& pro
 
 void write_requests(Exposition& text, const l7::Proxy& proxy) {
   write_outcomes(text, kRequests, proxy, &l7::WorkerCounters::outcomes);
+  uint64_t hedges = 0;
+  uint64_t hedges_won = 0;
+  proxy.for_each_worker([&](const l7::Worker& worker) {
+    hedges += worker.counters().hedges.read();
+    hedges_won += worker.counters().hedges_won.read();
+  });
+  text.begin(kHedged);
+  text.sample(label_set({{"result", "sent"}}), hedges);
+  text.sample(label_set({{"result", "won"}}), hedges_won);
   write_outcomes(text, kMirrored, proxy, &l7::WorkerCounters::copies);
   std::array<uint64_t, l7::kRequestSecondsBounds.size() + 1> buckets{};
   uint64_t nanoseconds = 0;

@@ -267,6 +267,7 @@ RetryPolicy read_retry(const ConfigSection& section) {
   }
   section.number("max_retries", retry.max_retries);
   read_milliseconds(section, "per_try_timeout", retry.per_try_timeout);
+  read_milliseconds(section, "hedge_after", retry.hedge_after);
   read_milliseconds(section, "backoff_base", retry.backoff.base);
   read_milliseconds(section, "backoff_max", retry.backoff.max);
   section.flag("any_method", retry.any_method);

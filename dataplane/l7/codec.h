@@ -60,6 +60,13 @@ class Codec {
     is_http2() ? http2().reset(stream, error) : http1().reset(stream, error);
   }
   void detach(CodecStream& stream) { is_http2() ? http2().detach(stream) : http1().detach(stream); }
+  /// The stream's state moves to another object, of another owner.
+  void move(CodecStream& from, CodecStream& to, void* owner) {
+    to = from;
+    to.owner = owner;
+    from.attached = false;
+    if (to.attached) is_http2() ? http2().replace(to) : http1().replace(to);
+  }
   void announce_goaway() { is_http2() ? http2().announce_goaway() : http1().announce_goaway(); }
   void goaway(Http2Error error, std::string_view debug = {}) {
     is_http2() ? http2().goaway(error, debug) : http1().goaway(error, debug);

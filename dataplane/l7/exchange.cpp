@@ -42,7 +42,7 @@ void Exchange::recycle() {
   policy_ = nullptr;
   route_ = nullptr;
   copies_.clear();
-  original_ = nullptr;
+  original_ = hedge_ = hedged_ = nullptr;
   is_copy_ = false;
   hash_.reset();
   cookie_ = {};
@@ -56,7 +56,7 @@ void Exchange::recycle() {
   replay_.clear();
   if (replay_.capacity() > kKeptReplayBytes) std::vector<uint8_t>().swap(replay_);
   sent_ = credited_ = received_ = 0;
-  deadline_ = try_deadline_ = retry_at_ = kNever;
+  deadline_ = try_deadline_ = retry_at_ = hedge_at_ = kNever;
   tries_ = moves_ = 0;
   outcome_ = Outcome::kAnswered;
   grpc_timeout_ = counts_as_retry_ = replayable_ = recorded_ = false;
@@ -207,10 +207,15 @@ void Exchange::on_informational() {
 }
 
 void Exchange::on_response(const CodecEvent& event) {
+  if (hedged_ != nullptr) {
+    on_hedge_answered(event);
+    return;
+  }
   active_at_ = worker_.loop.now();
   status_ = event.head.status;
   response_has_length_ = event.head.content_length >= 0;
   if (policy_->retry && retry(outcome_of_answer(event))) return;
+  if (hedge_ != nullptr) drop_hedge();
   response_begun_ = true;
   response_ended_ = event.end_stream;
   try_deadline_ = kNever;
@@ -291,6 +296,7 @@ void Exchange::answer(Outcome outcome) {
     finish(outcome);
     return;
   }
+  if (hedge_ != nullptr) drop_hedge();
   const OutcomeText& text = text_of(outcome);
   outcome_ = outcome;
   status_ = text.status;
@@ -344,11 +350,18 @@ void Exchange::finish_if_done() {
 }
 
 void Exchange::finish(Outcome outcome) {
+  if (hedged_ != nullptr) {
+    Exchange& original = *std::exchange(hedged_, nullptr);
+    end_hedge();
+    original.on_hedge_lost(outcome);
+    return;
+  }
   if (is_copy_) {
     finish_copy(outcome);
     return;
   }
   if (!copies_.empty()) leave_copies();
+  if (hedge_ != nullptr) drop_hedge();
   worker_.counters.count(outcome, worker_.loop.now() - began_at_);
   leave_upstream();
   --config_->exchanges;

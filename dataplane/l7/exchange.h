@@ -101,6 +101,16 @@ class Exchange : public ListLink<PendingTag> {
   void on_copy_answer_data(size_t bytes, bool end);
   void finish_copy(Outcome outcome);
 
+  // A second try beside a slow first one.
+  void start_hedge();
+  void begin_hedge(Exchange& original);
+  bool in_flight() const;
+  void on_hedge_answered(const CodecEvent& event);
+  void take_over(Exchange& hedge);
+  void drop_hedge();
+  void end_hedge();
+  void on_hedge_lost(Outcome outcome);
+
   // Trying and trying again.
   void dispatch();
   UpstreamPool* choose_pool();
@@ -148,6 +158,8 @@ class Exchange : public ListLink<PendingTag> {
 
   std::vector<Exchange*> copies_;  // those that still run
   Exchange* original_ = nullptr;   // of a copy, as long as it runs
+  Exchange* hedge_ = nullptr;      // the second try, as long as it runs
+  Exchange* hedged_ = nullptr;     // of a second try: whose it is
 
   HeaderList request_;
   HeaderList request_trailers_;
@@ -163,6 +175,7 @@ class Exchange : public ListLink<PendingTag> {
   Time deadline_ = kNever;      // of the answer
   Time try_deadline_ = kNever;  // of this try, or of waiting for a connection
   Time retry_at_ = kNever;
+  Time hedge_at_ = kNever;
   Time began_at_{};
   Time active_at_{};  // when bytes last moved
 

@@ -38,6 +38,9 @@ void Exchange::dispatch() {
   if (tries_ < kMaxTried) tried_[tries_] = &pool_->endpoint();
   ++tries_;
   try_deadline_ = worker_.loop.now() + cluster_->settings().pending_timeout;
+  if (tries_ == 1 && !is_copy_ && policy_->retry &&
+      may_hedge(*policy_->retry, request_.get(HeaderToken::kMethod)))
+    hedge_at_ = worker_.loop.now() + policy_->retry->hedge_after;
   arm();
   pool_->submit(*this);
 }
@@ -83,7 +86,14 @@ bool Exchange::retry(TryOutcome outcome) {
   outcome.body_kept = replayable_;
   outcome.retries = tries_ - 1;
   if (deadline_ != kNever) outcome.time_left = deadline_ - now;
-  if (decide_retry(&policy, outcome) != RetryVerdict::kRetry) return false;
+  const bool wanted = decide_retry(&policy, outcome) == RetryVerdict::kRetry;
+  if (hedge_ != nullptr && (wanted || outcome.end != TryEnd::kAnswer)) {
+    // A second try is under way already.
+    leave_upstream();
+    try_deadline_ = kNever;
+    return true;
+  }
+  if (!wanted) return false;
   // Who was not even looked at loses nothing by going elsewhere at once, and adds no load to anybody: the
   // budget is about work that is done twice.
   const bool untouched = outcome.end == TryEnd::kConnectFailure || outcome.end == TryEnd::kRefusedStream;
@@ -185,7 +195,7 @@ void Exchange::set_deadline_of_request() {
 }
 
 Exchange::Time Exchange::next_due() const {
-  Time due = std::min({deadline_, try_deadline_, retry_at_});
+  Time due = std::min({deadline_, try_deadline_, retry_at_, hedge_at_});
   if (policy_->idle_timeout.count() != 0) due = std::min(due, active_at_ + policy_->idle_timeout);
   return due;
 }
@@ -209,6 +219,10 @@ void Exchange::on_timer() {
     retry_at_ = kNever;
     dispatch();
     return;
+  }
+  if (hedge_at_ <= now) {
+    hedge_at_ = kNever;
+    start_hedge();
   }
   if (deadline_ <= now) {
     // A response that goes on and on is a stream: the client's own deadline binds it, the route's time-out

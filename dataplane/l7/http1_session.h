@@ -101,6 +101,8 @@ class Http1Session {
   void reset(CodecStream& stream, Http2Error error);
   /// Forgets a stream of which nothing more is to be said.
   void detach(CodecStream& stream);
+  /// Goes on with another object for the attached stream.
+  void replace(CodecStream& stream) { stream_ = &stream; }
   /// The next response says that it is the last.
   void announce_goaway() { last_response_ = true; }
   /// No message follows the current one.

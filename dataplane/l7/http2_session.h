@@ -88,6 +88,8 @@ class Http2Session {
   void reset(CodecStream& stream, Http2Error error);
   /// Forgets a stream of which nothing more is to be said.
   void detach(CodecStream& stream);
+  /// Goes on with another object for an attached stream.
+  void replace(CodecStream& stream) { streams_.replace(stream); }
   void ping(uint64_t opaque);
   /// First step of a graceful end (RFC 9113 section 6.8): announces the end, still takes new streams.
   void announce_goaway();

@@ -29,6 +29,13 @@ class StreamTable {
     ++size_;
   }
 
+  /// The table goes on with another object for `stream.id`, which is in it.
+  void replace(Stream& stream) {
+    size_t at = home(stream.id);
+    while (slots_[at]->id != stream.id) at = next(at);
+    slots_[at] = &stream;
+  }
+
   /// `id` is in the table.
   void erase(uint32_t id) {
     size_t hole = home(id);

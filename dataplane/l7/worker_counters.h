@@ -18,6 +18,8 @@ inline constexpr std::array<double, 14> kRequestSecondsBounds = {0.001, 0.0025, 
 
 struct WorkerCounters {
   std::array<Counter, kOutcomes> outcomes;
+  Counter hedges;                         ///< second tries beside a slow first one
+  Counter hedges_won;                     ///< those that answered first
   std::array<Counter, kOutcomes> copies;  ///< of requests, made for mirrors; by how they ended
   std::array<Counter, kRequestSecondsBounds.size() + 1> request_seconds;  ///< the last: above all bounds
   Counter request_nanoseconds;                                            ///< their sum

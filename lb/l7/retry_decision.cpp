@@ -46,6 +46,10 @@ bool is_idempotent(std::string_view method) {
   return std::ranges::find(kMethods, method) != kMethods.end();
 }
 
+bool may_hedge(const RetryPolicy& policy, std::string_view method) {
+  return policy.hedge_after.count() > 0 && (policy.any_method || is_idempotent(method));
+}
+
 RetryVerdict decide_retry(const RetryPolicy* policy, const TryOutcome& outcome) {
   if (outcome.end == TryEnd::kAnswerBegun) return RetryVerdict::kAnswerBegun;
   if (policy == nullptr) return RetryVerdict::kNotAsked;

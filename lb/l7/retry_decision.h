@@ -50,6 +50,10 @@ std::string_view retry_verdict_name(RetryVerdict verdict);
 /// has it).
 RetryVerdict decide_retry(const RetryPolicy* policy, const TryOutcome& outcome);
 
+/// Whether a slow request may be sent a second time beside the first: it is wanted, and doing it twice is the
+/// same as once, or any_method says so.
+bool may_hedge(const RetryPolicy& policy, std::string_view method);
+
 /// RFC 9110 section 9.2.2.
 bool is_idempotent(std::string_view method);
 

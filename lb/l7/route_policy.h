@@ -30,6 +30,9 @@ struct RetryPolicy {
   uint32_t grpc_statuses = 0;      ///< bit n: GrpcStatus n
   uint32_t max_retries = 1;
   std::chrono::milliseconds per_try_timeout{0};  ///< 0: none
+  /// A request without an answer after so long is sent to a second endpoint as well, and the first answer of
+  /// the two counts; 0: never. By what may be repeated at all, and within the retry budget.
+  std::chrono::milliseconds hedge_after{0};
   RetryBackoff backoff;
   bool elsewhere = true;  ///< on endpoints that were not tried yet, if there are any
   /// Requests that may have been worked on are repeated only if their method is idempotent (RFC 9110

@@ -128,5 +128,15 @@ TEST(RetryDecision, TheDefaultIsSafe) {
   }
 }
 
+TEST(Hedging, IsForWhatMayBeDoneTwice) {
+  RetryPolicy policy;
+  EXPECT_FALSE(may_hedge(policy, "GET")) << "off unless asked for";
+  policy.hedge_after = std::chrono::milliseconds(50);
+  EXPECT_TRUE(may_hedge(policy, "GET"));
+  EXPECT_FALSE(may_hedge(policy, "POST"));
+  policy.any_method = true;
+  EXPECT_TRUE(may_hedge(policy, "POST"));
+}
+
 }  // namespace
 }  // namespace sluice

@@ -67,7 +67,7 @@ class Session(asyncio.Protocol):
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.StreamEnded):
             if self.paths[event.stream_id] == "/upload":
-                self.say(event.stream_id, NAME.encode())
+                self.say_if_open(event.stream_id)
         elif isinstance(event, h2.events.StreamReset):
             print(f"reset {self.paths.get(event.stream_id)}", flush=True)
 
@@ -104,12 +104,15 @@ class Session(asyncio.Protocol):
         self.h2.send_headers(stream, [(":status", status), ("content-length", str(len(body)))])
         self.h2.send_data(stream, body, end_stream=True)
 
-    def say_late(self, stream):
+    def say_if_open(self, stream):
         try:
             self.say(stream, NAME.encode())
-            self.flush()
         except h2.exceptions.ProtocolError:
             pass  # The stream is gone.
+
+    def say_late(self, stream):
+        self.say_if_open(stream)
+        self.flush()
 
 
 async def main():

@@ -1,0 +1,104 @@
+"""A second try beside a slow first one: the first answer of the two goes to the client, the other try is given up."""
+
+import re
+import signal
+import time
+
+import pytest
+
+from h2_client import H2Client
+from netns import wait_for
+from proxy_site import FRONT
+
+METRICS = 9109
+
+
+def start(site, ports, protocol="http2", **retry):
+    """Round robin over `ports`: a second try takes a turn, too, so that a first one may always meet the same server."""
+    site.start_proxy(ports, cluster={"policy": "round_robin", "protocol": protocol},
+                     listener={"cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": [
+                         {"cluster": "app", "retry": {"hedge_after": "100ms"} | retry}]}]},
+                     more={"metrics": {"listen": f"127.0.0.1:{METRICS}"}})
+
+
+def hedges(site):
+    """(sent, won)"""
+    text = site.namespace.run(["curl", "-s", f"http://127.0.0.1:{METRICS}/metrics"]).stdout
+    return tuple(int(re.search(rf'hedged_requests_total{{result="{result}"}} (\d+)', text)[1]) for result in ("sent", "won"))
+
+
+def test_a_slow_server_is_not_waited_for(site):
+    slow = site.python_peer("h2_server.py", "slow")
+    fast = site.nginx("fast", server="location = /hang { return 200 fast; }")
+    start(site, [slow.port, fast.port])
+    started = time.monotonic()
+    for _ in range(6):
+        assert site.curl("/hang").stdout == "fast"
+    assert time.monotonic() - started < 10
+    sent, won = hedges(site)
+    assert sent == won >= 3
+    wait_for(lambda: slow.output().count("reset /hang") == sent, 10, "the slow server to be told")
+
+
+def test_over_http1_the_slow_connection_is_closed(site):
+    slow = site.node_peer("slow_http1_server.js")
+    fast = site.nginx("fast", version="")
+    start(site, [slow.port, fast.port], protocol="http1")
+    for _ in range(6):
+        assert site.curl("/who").stdout == "fast\n"
+    sent, won = hedges(site)
+    assert sent == won >= 3
+    wait_for(lambda: slow.output().count("closed /who") == sent, 10, "the slow server to be told")
+
+
+def test_a_first_answer_that_comes_in_time_needs_no_second(site):
+    servers = [site.python_peer("h2_server.py", name) for name in ("a", "b")]
+    start(site, [server.port for server in servers], hedge_after="5s")
+    for _ in range(6):
+        assert site.curl("/sleep/50").stdout in ("a", "b")
+    assert hedges(site) == (0, 0)
+
+
+def test_the_first_may_still_win(site):
+    servers = [site.python_peer("h2_server.py", name) for name in ("a", "b")]
+    start(site, [server.port for server in servers])
+    for _ in range(4):
+        assert site.curl("/sleep/400").stdout in ("a", "b")
+    sent, won = hedges(site)
+    assert sent == 4 and won == 0
+    wait_for(lambda: sum(server.output().count("reset /sleep/400") for server in servers) == 4, 10,
+             "the second tries to be given up")
+
+
+def test_a_post_is_sent_once_unless_the_operator_knows_better(site):
+    servers = [site.python_peer("h2_server.py", name) for name in ("a", "b")]
+    start(site, [server.port for server in servers])
+    assert site.curl("/sleep/300", "-d", "x").stdout in ("a", "b")
+    assert hedges(site) == (0, 0)
+
+
+def test_a_body_goes_to_both(site):
+    slow, fast = (site.python_peer("h2_server.py", name) for name in ("slow", "fast"))
+    start(site, [slow.port, fast.port], any_method=True)
+    client = H2Client(site.namespace, FRONT)
+    answers = [client.finish(client.request("/upload", "POST", body=b"x" * 10_000)).body for _ in range(2)]
+    assert sorted(answers) == [b"fast", b"slow"] and hedges(site) == (0, 0)
+    slow.send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(4):
+            assert client.finish(client.request("/upload", "POST", body=b"x" * 10_000)).body == b"fast"
+        # A text of metrics is a second old at most.
+        wait_for(lambda: hedges(site)[0] >= 2, 5, "two second tries")
+        sent, won = hedges(site)
+        assert sent == won
+    finally:
+        slow.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("first", ["/reset", "/hang"])
+def test_both_may_fail(site, first):
+    servers = [site.python_peer("h2_server.py", name) for name in ("a", "b")]
+    start(site, [server.port for server in servers], per_try_timeout="300ms")
+    status = site.curl(first, "-o", "/dev/null", "-w", "%{http_code}").stdout
+    assert status == ("502" if first == "/reset" else "504")
+    assert site.curl("/who").stdout in ("a", "b")
