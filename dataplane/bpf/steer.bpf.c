@@ -13,10 +13,10 @@
 #include <linux/in.h>
 
 #include "dataplane/bpf/packet.bpf.h"
+#include "dataplane/bpf/vip_maps.bpf.h"
 #include "dataplane/bpf/steer_counters.h"
 
 #define kMaxQueues 256
-#define kMaxVips 65536
 #define kNdFirst 133 /* router solicitation, RFC 4861 section 4.1 */
 #define kNdLast 137  /* redirect, section 4.5 */
 
@@ -27,22 +27,6 @@ struct {
   __type(key, __u32);
   __type(value, __u32);
 } xsks_map SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, kMaxVips);
-  __type(key, struct prefix_key_ipv4);
-  __type(value, __u32);
-} vips_ipv4 SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, kMaxVips);
-  __type(key, struct prefix_key_ipv6);
-  __type(value, __u32);
-} vips_ipv6 SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import netns
+from topology import Site
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,6 +40,19 @@ def network():
     """Namespaces that go away with the test."""
     with netns.Network() as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def running_site(build):
+    """One node and three backends with web servers, started once for a file's tests."""
+    with netns.Network() as network:
+        try:
+            site = Site(network, build, nodes=1, backends=3, only_web=True)
+            site.start()
+        except AssertionError as error:
+            pytest.fail(f"{error}\n{network.logs()}")
+        yield site
+        assert site.nodes[0].stop() == 0, site.nodes[0].process.output()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -1,18 +1,11 @@
 """What scripts/demo shows: the test site, some requests, the counters, and that replies bypass the balancers."""
 
 import collections
-import signal
 import sys
-import textwrap
-import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests")]
-
-from netns import Network  # noqa: E402
-from suites import RELEASE, BuildError, build, reserve_huge_pages  # noqa: E402
-from topology import VIP4, VIP6, Site, url  # noqa: E402
+from demo_run import DemoFailed, run_demo, show
+from suites import RELEASE, reserve_huge_pages
+from topology import VIP4, VIP6, Site, url
 
 REQUESTS_PER_FAMILY = 30
 PROGRAMS = ["control/sluiced", "control/sluicectl", "control/sluice-backend"]
@@ -22,14 +15,6 @@ PICTURE = f"""
                     └─ b1, b2, b3    nginx behind sluice-backend
   VIP {VIP4} and {VIP6}
 """
-
-
-class DemoFailed(Exception):
-    """What did not go as it must."""
-
-
-def show(text):
-    print(textwrap.indent(text.rstrip(), "     "), flush=True)
 
 
 def send_requests(site):
@@ -68,30 +53,11 @@ def demonstrate(site):
     show("none by a balancer: the backends answer the client directly")
 
 
-def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        build(RELEASE, PROGRAMS)
-        reserve_huge_pages()
-        started = time.monotonic()
-        print(PICTURE)
-        with Network() as network:
-            try:
-                site = Site(network, RELEASE.path, only_web=True)
-                site.start()
-                demonstrate(site)
-            except (AssertionError, DemoFailed) as failure:
-                print(f"\ndemo failed: {failure}\n\nWhat the programs said:\n{network.logs()}", file=sys.stderr)
-                return 1
-        print(f"\nAll is well, in {time.monotonic() - started:.0f} s; nothing of it is left on this machine.")
-        return 0
-    except BuildError as failure:
-        print(f"demo: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ndemo: interrupted, everything removed", file=sys.stderr)
-        return 130
+def show_site(network):
+    site = Site(network, RELEASE.path, only_web=True)
+    site.start()
+    demonstrate(site)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_demo(PICTURE, PROGRAMS, show_site, prepare=reserve_huge_pages))

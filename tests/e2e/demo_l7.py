@@ -6,16 +6,15 @@ import json
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE / "l7")]
+sys.path[:0] = [str(Path(__file__).resolve().parent / "l7")]
 
-from netns import Network, wait_for  # noqa: E402
+from demo_run import DemoFailed, run_demo, show  # noqa: E402
+from netns import wait_for  # noqa: E402
 from proxy_site import FRONT, PEERS, PYTHON, ProxySite  # noqa: E402
-from suites import RELEASE, BuildError, build  # noqa: E402
+from suites import RELEASE  # noqa: E402
 
 CALLS = 300
 SERVERS = ("s1", "s2", "s3")
@@ -26,14 +25,6 @@ PICTURE = """
                                                  ├─ s2
                                                  └─ s3
 """
-
-
-class DemoFailed(Exception):
-    """What did not go as it must."""
-
-
-def show(text):
-    print(textwrap.indent(text.rstrip(), "     "), flush=True)
 
 
 class Client:
@@ -115,27 +106,6 @@ def demonstrate(site):
         client.close()
 
 
-def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        build(RELEASE, ["control/sluice-proxy"])
-        started = time.monotonic()
-        print(PICTURE)
-        with Network() as network:
-            try:
-                demonstrate(ProxySite(network, RELEASE.path))
-            except (AssertionError, DemoFailed) as failure:
-                print(f"\ndemo failed: {failure}\n\nWhat the programs said:\n{network.logs()}", file=sys.stderr)
-                return 1
-        print(f"\nAll is well, in {time.monotonic() - started:.0f} s; nothing of it is left on this machine.")
-        return 0
-    except BuildError as failure:
-        print(f"demo: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ndemo: interrupted, everything removed", file=sys.stderr)
-        return 130
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_demo(PICTURE, ["control/sluice-proxy"],
+                      lambda network: demonstrate(ProxySite(network, RELEASE.path))))

@@ -4,24 +4,12 @@ import json
 
 import pytest
 
-from netns import Network, wait_for
-from topology import VIP4, Site, url
+from netns import wait_for
+from topology import VIP4, url
 
 pytestmark = pytest.mark.control
 
 PORT = 8080  # the servers listen on it, and no VIP of the file has it
-
-
-@pytest.fixture(scope="module")
-def running_site(build):
-    with Network() as network:
-        try:
-            site = Site(network, build, nodes=1, backends=3, only_web=True)
-            site.start()
-        except AssertionError as error:
-            pytest.fail(f"{error}\n{network.logs()}")
-        yield site
-        assert site.nodes[0].stop() == 0, site.nodes[0].process.output()
 
 
 @pytest.fixture

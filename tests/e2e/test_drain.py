@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from netns import Network, wait_for
-from topology import VIP4, Site
+from netns import wait_for
+from topology import VIP4
 
 pytestmark = pytest.mark.control
 
@@ -15,18 +15,6 @@ PORT = 8080  # the servers listen on it, and no VIP of the file has it
 IDLE_TIMEOUT_S = 4
 CONNECTIONS = 40
 FLOWS_LEFT = 6
-
-
-@pytest.fixture(scope="module")
-def running_site(build):
-    with Network() as network:
-        try:
-            site = Site(network, build, nodes=1, backends=3, only_web=True)
-            site.start()
-        except AssertionError as error:
-            pytest.fail(f"{error}\n{network.logs()}")
-        yield site
-        assert site.nodes[0].stop() == 0, site.nodes[0].process.output()
 
 
 @pytest.fixture

@@ -5,25 +5,13 @@ import json
 
 import pytest
 
-from netns import Network, wait_for
-from topology import HERE, VIP4, Site
+from netns import wait_for
+from topology import HERE, VIP4
 
 pytestmark = pytest.mark.control
 
 PORT = 8080  # the servers listen on it, and no VIP of the file has it
 CHECKED_PORT = 80
-
-
-@pytest.fixture(scope="module")
-def running_site(build):
-    with Network() as network:
-        try:
-            site = Site(network, build, nodes=1, backends=3, only_web=True)
-            site.start()
-        except AssertionError as error:
-            pytest.fail(f"{error}\n{network.logs()}")
-        yield site
-        assert site.nodes[0].stop() == 0, site.nodes[0].process.output()
 
 
 @pytest.fixture
