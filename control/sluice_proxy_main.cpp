@@ -115,7 +115,12 @@ int run(const std::string& path) {
     metrics->start([&](const std::atomic<bool>& stopping) -> sluice::Result<std::string> {
       constexpr std::chrono::seconds kLimit{4};
       auto text = sluice::ask_thread(
-          io, [&] { return render_proxy_metrics(about, (*control)->proxy()); }, stopping, kLimit);
+          io,
+          [&] {
+            about.discoveries = (*control)->discoveries().status();
+            return render_proxy_metrics(about, (*control)->proxy());
+          },
+          stopping, kLimit);
       if (!text) return sluice::fail("the control thread is busy; try again");
       return *std::move(text);
     });

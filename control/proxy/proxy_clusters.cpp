@@ -1,12 +1,10 @@
 #include "control/proxy/proxy_clusters.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
-
 #include "control/config_duration.h"
 #include "control/config_health.h"
 #include "control/config_text.h"
+#include "control/proxy/endpoint_file.h"
+#include "control/proxy/proxy_discovery.h"
 #include "control/proxy/proxy_tls.h"
 
 namespace sluice {
@@ -29,26 +27,6 @@ void read_pick(const ConfigSection& section, PickSettings& pick) {
   section.number("choices", pick.choices);
   section.number("panic_percent", pick.panic_percent);
   read_milliseconds(section, "slow_start", pick.slow_start.window);
-}
-
-void read_endpoint(const ConfigSection& section, ClusterSettings& cluster, ClusterCare& care) {
-  Endpoint endpoint;
-  const bool has_address = section.value("address", endpoint.id.address, parse_unicast) != nullptr;
-  const bool has_port = section.number("port", endpoint.id.port) != nullptr;
-  section.number("weight", endpoint.weight);
-  section.value("zone", endpoint.zone, parse_name);
-  section.number("priority", endpoint.priority);
-  uint16_t check_port = care.health.port.value_or(endpoint.id.port);
-  section.number("health_port", check_port);
-  const auto same = [&endpoint](const Endpoint& other) { return other.id == endpoint.id; };
-  if (has_address && has_port && std::any_of(cluster.endpoints.begin(), cluster.endpoints.end(), same)) {
-    section.report(
-        *section.node(), {},
-        fmt::format("found {} a second time; accepted: each endpoint once", endpoint.id.to_string()));
-    return;
-  }
-  cluster.endpoints.push_back(std::move(endpoint));
-  care.check_ports.push_back(check_port);
 }
 
 void read_outlier(const ConfigSection& section, ClusterSettings& cluster, ClusterCare& care) {
@@ -92,7 +70,10 @@ void read_cluster(const ConfigSection& section, ProxyDraft& draft) {
   read_health(section.section("health"), care.health);
   cluster.streaks = {0, 0, 0};
   read_outlier(section.section("outlier"), cluster, care);
-  for (const ConfigSection& endpoint : section.sections("endpoints")) read_endpoint(endpoint, cluster, care);
+  ClusterEndpoints listed = read_endpoints(section, care.health.port);
+  cluster.endpoints = std::move(listed.endpoints);
+  care.check_ports = std::move(listed.check_ports);
+  read_discovery(section, care);
   if (auto good = check_pick_settings(cluster.pick); !good && section.node() != nullptr) {
     section.report(*section.node(), {}, good.error().message);
   }

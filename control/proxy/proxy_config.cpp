@@ -46,6 +46,7 @@ void read_proxy(const ConfigSection& proxy, ProxyDraft& draft) {
   proxy.value("zone", draft.zone, parse_name);
   read_milliseconds(proxy, "drain_delay", draft.config.drain_delay);
   read_milliseconds(proxy, "drain_time", draft.config.drain_time);
+  read_milliseconds(proxy, "discovery_wait", draft.config.discovery_wait);
 }
 
 void check_names(const std::vector<ProxyDraft::Named>& items) {

@@ -33,6 +33,7 @@ struct ProxyConfig {
   std::string name;
   std::chrono::milliseconds drain_delay{0};
   std::chrono::milliseconds drain_time{30'000};
+  std::chrono::milliseconds discovery_wait{5'000};  ///< at the start, for first answers
   LogSettings log;
   std::optional<ListenAddress> metrics;  ///< where metrics are served
   l7::ProxySettings settings;

@@ -16,6 +16,29 @@ constexpr std::chrono::milliseconds kDrainTick{50};
 // Clients that all come back at one moment are a wave for the other proxies.
 constexpr std::chrono::milliseconds kGoawaySpread{1000};
 
+/// `settings` with the endpoints that are discovered: `known` gives those of a cluster.
+std::shared_ptr<l7::ProxySettings> with_discovered(const ProxyConfig& config,
+                                                   const Discoveries::Known& known) {
+  auto settings = std::make_shared<l7::ProxySettings>(config.settings);
+  for (size_t i = 0; i < config.care.size(); ++i) {
+    if (config.care[i].discovery) settings->clusters[i].endpoints = known(settings->clusters[i].name);
+  }
+  return settings;
+}
+
+/// What is published of a cluster, without what checks and detector say of it.
+std::vector<Endpoint> published(const l7::ProxySnapshot& snapshot, const std::string& cluster) {
+  const auto found = snapshot.clusters.find(cluster);
+  if (found == snapshot.clusters.end()) return {};
+  const auto all = found->second.endpoints->endpoints();
+  std::vector<Endpoint> endpoints(all.begin(), all.end());
+  for (Endpoint& endpoint : endpoints) {
+    endpoint.healthy = true;
+    endpoint.ejected = endpoint.draining = false;
+  }
+  return endpoints;
+}
+
 std::string_view change_name(OutlierChange change) {
   switch (change) {
     case OutlierChange::kEjected:
@@ -34,6 +57,7 @@ ProxyControl::ProxyControl(boost::asio::io_context& io, ProxyConfig config)
     : io_(io),
       config_(std::move(config)),
       checks_(io, [this] { update_all(); }),
+      discoveries_(io, [this](const std::string& cluster) { on_discovered(cluster); }),
       tick_timer_(io),
       drain_timer_(io) {}
 
@@ -43,7 +67,12 @@ ProxyControl::~ProxyControl() {
 
 Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_context& io, ProxyConfig config) {
   std::unique_ptr<ProxyControl> control(new ProxyControl(io, std::move(config)));
-  auto snapshot = l7::build_snapshot(std::make_shared<l7::ProxySettings>(control->config_.settings), nullptr,
+  control->discover();
+  const auto discovered = [&control](const std::string& cluster) {
+    const ClusterEndpoints* found = control->discoveries_.find(cluster);
+    return found == nullptr ? std::vector<Endpoint>{} : found->endpoints;
+  };
+  auto snapshot = l7::build_snapshot(with_discovered(control->config_, discovered), nullptr,
                                      std::chrono::steady_clock::now());
   if (!snapshot) return tl::unexpected(snapshot.error());
   for (const std::string& warning : snapshot->tls->warnings)
@@ -65,8 +94,10 @@ Result<void> ProxyControl::apply(ProxyConfig config) {
     return fail(fmt::format("proxy.workers: found {} where {} run; a change takes a restart",
                             config.settings.workers, config_.settings.workers));
   }
-  auto snapshot = l7::build_snapshot(std::make_shared<l7::ProxySettings>(config.settings),
-                                     &proxy_->snapshot(), std::chrono::steady_clock::now());
+  // A cluster whose discovery begins now, or begins anew, goes on with what it has.
+  const auto known = [this](const std::string& cluster) { return published(proxy_->snapshot(), cluster); };
+  auto snapshot = l7::build_snapshot(with_discovered(config, known), &proxy_->snapshot(),
+                                     std::chrono::steady_clock::now());
   if (!snapshot) return tl::unexpected(snapshot.error());
   const auto tls = snapshot->tls;
   if (auto applied = proxy_->apply(*std::move(snapshot)); !applied) return applied;
@@ -74,9 +105,38 @@ Result<void> ProxyControl::apply(ProxyConfig config) {
     spdlog::warn("event=tls_warning text={}", log_quoted(warning));
   config_ = std::move(config);
   watch_outliers();
+  discoveries_.use(config_, known);
   check_endpoints();
   update_all();
   return {};
+}
+
+// Listening before anything is known of a cluster would be refusing its first requests.
+void ProxyControl::discover() {
+  discoveries_.use(config_, [](const std::string& /*cluster*/) { return std::vector<Endpoint>{}; });
+  const auto until = std::chrono::steady_clock::now() + config_.discovery_wait;
+  while (!discoveries_.settled() && std::chrono::steady_clock::now() < until) {
+    if (io_.run_one_until(until) == 0) break;
+  }
+  if (io_.stopped()) io_.restart();
+  if (discoveries_.settled()) return;
+  spdlog::warn("event=discovery_late waited_ms={} error={}", config_.discovery_wait.count(),
+               log_quoted("not all clusters have had an answer; until then they have no endpoints"));
+}
+
+void ProxyControl::on_discovered(const std::string& cluster) {
+  if (!proxy_) return;
+  check_endpoints();
+  for (size_t i = 0; i < config_.settings.clusters.size(); ++i) {
+    if (config_.settings.clusters[i].name == cluster) update(i);
+  }
+}
+
+ProxyControl::KnownEndpoints ProxyControl::endpoints_of(size_t cluster) const {
+  const l7::ClusterSettings& settings = config_.settings.clusters[cluster];
+  if (const ClusterEndpoints* found = discoveries_.find(settings.name))
+    return {found->endpoints, found->check_ports};
+  return {settings.endpoints, config_.care[cluster].check_ports};
 }
 
 // An address with two ports is two endpoints: the name of the group tells them apart.
@@ -89,13 +149,14 @@ void ProxyControl::check_endpoints() {
   for (size_t i = 0; i < config_.care.size(); ++i) {
     const ClusterCare& care = config_.care[i];
     if (care.health.kind == HealthCheckKind::kNone) continue;
-    for (size_t e = 0; e < care.check_ports.size(); ++e) {
-      const EndpointId& id = config_.settings.clusters[i].endpoints[e].id;
+    const KnownEndpoints known = endpoints_of(i);
+    for (size_t e = 0; e < known.endpoints.size(); ++e) {
+      const EndpointId& id = known.endpoints[e].id;
       HealthTarget& target = targets.emplace_back();
       target.pool = target_of(i, id);
       target.backend = id.to_string();
       target.address = id.address;
-      target.port = care.check_ports[e];
+      target.port = known.check_ports[e];
       target.check = care.health;
       target.policy = care.policy;
       target.trusted = true;  // a proxy that starts must not refuse what its first checks would let through
@@ -125,7 +186,8 @@ void ProxyControl::update(size_t cluster) {
   const l7::ClusterSettings& settings = config_.settings.clusters[cluster];
   const EndpointSet::Pointer before = proxy_->snapshot().clusters.at(settings.name).endpoints;
   const auto detector = detectors_.find(settings.name);
-  std::vector<Endpoint> endpoints = settings.endpoints;
+  const auto known = endpoints_of(cluster).endpoints;
+  std::vector<Endpoint> endpoints(known.begin(), known.end());
   for (Endpoint& endpoint : endpoints) {
     const BackendHealth* health = checks_.find(target_of(cluster, endpoint.id), endpoint.id.address);
     endpoint.healthy = health == nullptr || health->healthy;

@@ -6,10 +6,12 @@
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 
 #include "control/health/health_checks.h"
+#include "control/proxy/discoveries.h"
 #include "control/proxy/proxy_config.h"
 #include "dataplane/l7/proxy.h"
 #include "lb/l7/outlier_detector.h"
@@ -19,7 +21,8 @@ namespace sluice::control {
 /// Lives on one thread: the one that runs `io`.
 class ProxyControl {
  public:
-  /// Starts workers and checks. Errors say what to do; nothing is left running.
+  /// Starts workers and checks; runs `io` until clusters whose endpoints are discovered have some, or
+  /// discovery_wait is over. Errors say what to do; nothing is left running.
   static Result<std::unique_ptr<ProxyControl>> start(boost::asio::io_context& io, ProxyConfig config);
   ~ProxyControl();
   ProxyControl(const ProxyControl&) = delete;
@@ -35,8 +38,17 @@ class ProxyControl {
 
   const ProxyConfig& config() const { return config_; }
   const l7::Proxy& proxy() const { return *proxy_; }
+  const Discoveries& discoveries() const { return discoveries_; }
 
  private:
+  /// A cluster's endpoints now, and where each is checked.
+  struct KnownEndpoints {
+    std::span<const Endpoint> endpoints;
+    std::span<const uint16_t> check_ports;
+  };
+  KnownEndpoints endpoints_of(size_t cluster) const;
+  void discover();
+  void on_discovered(const std::string& cluster);
   ProxyControl(boost::asio::io_context& io, ProxyConfig config);
   void check_endpoints();
   void watch_outliers();
@@ -51,6 +63,7 @@ class ProxyControl {
   ProxyConfig config_;
   std::unique_ptr<l7::Proxy> proxy_;
   HealthChecks checks_;
+  Discoveries discoveries_;
   std::unordered_map<std::string, std::unique_ptr<OutlierDetector>> detectors_;
   boost::asio::steady_timer tick_timer_;
   boost::asio::steady_timer drain_timer_;

@@ -16,6 +16,7 @@ constexpr std::string_view kRequired = ConfigField::kRequired;
 constexpr std::string_view kTime = "a whole number with ms, s or m";
 constexpr std::string_view kFile = "the path of a readable file";
 constexpr std::string_view kText = "a text";
+constexpr std::string_view kDnsName = "a DNS name; one that ends with a dot is never completed";
 constexpr std::string_view kFlag = "true or false";
 constexpr uint64_t kHour = 3'600'000;
 
@@ -29,6 +30,10 @@ constexpr ConfigField kGlobal[] = {
     {"proxy.drain_delay", kTime, "0ms",
      "At SIGTERM, how long clients are still accepted after health_path says 503: until those who check have "
      "seen it.",
+     0, kHour},
+    {"proxy.discovery_wait", kTime, "5s",
+     "At the start, how long listening waits for clusters whose endpoints are discovered: until each has had "
+     "its first answer, good or bad.",
      0, kHour},
     {"proxy.drain_time", kTime, "30s", "After that, how long requests under way may take to end.", 0, kHour},
 
@@ -263,6 +268,39 @@ constexpr ConfigField kClusters[] = {
      "Endpoints of a higher number are used when those of lower ones do not suffice.", 0,
      kMaxEndpointPriority},
     {"clusters[].endpoints[].health_port", "", "health.port, or port", "Port that is checked.", 1, 65535},
+
+    {"clusters[].discovery", "a map", "none: endpoints are listed",
+     "Where the endpoints come from, instead of endpoints; see discovery.md."},
+    {"clusters[].discovery.kind", "dns or file", kRequired, "Who knows them."},
+    {"clusters[].discovery.names", "a list of maps, at least one", "none; required for dns",
+     "dns: the names; the cluster has the endpoints of all."},
+    {"clusters[].discovery.names[].name", kDnsName, "one of name and srv",
+     "A name whose addresses are servers."},
+    {"clusters[].discovery.names[].srv", kDnsName, "one of name and srv",
+     "A name with SRV records, which give servers, ports, weights and priorities."},
+    {"clusters[].discovery.names[].port", "", "none; required with name", "Port of the servers.", 1, 65535},
+    {"clusters[].discovery.names[].weight", "", "1", "With name: each server's share of requests.", 0,
+     kMaxEndpointWeight},
+    {"clusters[].discovery.names[].zone", kName, "none", "Where the servers are."},
+    {"clusters[].discovery.names[].priority", "", "0", "As of endpoints; with srv, that of the first ones.",
+     0, kMaxEndpointPriority},
+    {"clusters[].discovery.family", "ipv4, ipv6 or both", "ipv4", "dns: which addresses are asked for."},
+    {"clusters[].discovery.servers",
+     "a list of addresses with a port such as 192.0.2.53:53 or [2001:db8::53]:53",
+     "those of /etc/resolv.conf", "dns: the name servers."},
+    {"clusters[].discovery.timeout", kTime, "5s",
+     "dns: how long one question may take, repetitions and other servers included.", 10, 600'000},
+    {"clusters[].discovery.min_refresh", kTime, "5s",
+     "dns: how long an answer is good at least, whatever its time to live.", 100, 24 * kHour},
+    {"clusters[].discovery.max_refresh", kTime, "5m", "dns: how long at most.", 100, 24 * kHour},
+    {"clusters[].discovery.failure_base", kTime, "1s",
+     "dns: the wait after a failure; doubles with each one in a row.", 10, 24 * kHour},
+    {"clusters[].discovery.failure_max", kTime, "30s", "dns: the longest wait after failures.", 10,
+     24 * kHour},
+    {"clusters[].discovery.when_empty", "keep or remove", "keep",
+     "dns: what becomes of the endpoints when a name is gone or has no addresses."},
+    {"clusters[].discovery.path", "an absolute path", "none; required for file",
+     "file: YAML or JSON with a list endpoints; read again when it changes."},
 
     {"clusters[].tls", "a map", "none: cleartext", "TLS towards endpoints."},
     {"clusters[].tls.verify", kFlag, "true", "Whether the endpoint's certificate is verified."},

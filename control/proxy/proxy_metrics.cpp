@@ -51,6 +51,15 @@ constexpr Metric kEndpointHealthy{"sluice_proxy_endpoint_healthy", kGauge, "clus
                                   "1 if its health checks say so."};
 constexpr Metric kEndpointEjected{"sluice_proxy_endpoint_ejected", kGauge, "cluster, endpoint",
                                   "1 while it is ejected for bad answers."};
+constexpr Metric kDiscoveryAnswers{"sluice_proxy_discovery_answers_total", kCounter, "cluster, result",
+                                   "Answers of name servers, or versions of a file, that say where the "
+                                   "cluster's endpoints are: good, empty or "
+                                   "failed."};
+constexpr Metric kDiscoveryAge{
+    "sluice_proxy_discovery_age_seconds", kGauge, "cluster",
+    "Time since the last good answer, of the name that has waited longest for one; 0 while a file is good."};
+constexpr Metric kDiscoveryEndpoints{"sluice_proxy_discovery_endpoints", kGauge, "cluster",
+                                     "Endpoints that are known of a cluster that does not list them."};
 
 constexpr std::array kAll{kInfo,
                           kReload,
@@ -71,7 +80,10 @@ constexpr std::array kAll{kInfo,
                           kEndpointFailures,
                           kEndpointActive,
                           kEndpointHealthy,
-                          kEndpointEjected};
+                          kEndpointEjected,
+                          kDiscoveryAnswers,
+                          kDiscoveryAge,
+                          kDiscoveryEndpoints};
 
 using OutcomeCounters = std::array<Counter, l7::kOutcomes>;
 
@@ -185,6 +197,25 @@ void write_clusters(Exposition& text, const l7::ProxySnapshot& snapshot) {
             [](const Endpoint& endpoint, const EndpointState&) { return endpoint.ejected; });
 }
 
+void write_discoveries(Exposition& text, std::span<const control::DiscoveryStatus> all) {
+  text.begin(kDiscoveryAnswers);
+  for (const auto& status : all) {
+    const auto count = [&](std::string_view result, uint64_t value) {
+      text.sample(label_set({{"cluster", status.cluster}, {"result", result}}), value);
+    };
+    count("good", status.good);
+    count("empty", status.empty);
+    count("failed", status.failed);
+  }
+  text.begin(kDiscoveryAge);
+  for (const auto& status : all) {
+    text.sample(label_set({{"cluster", status.cluster}}), std::chrono::duration<double>(status.age).count());
+  }
+  text.begin(kDiscoveryEndpoints);
+  for (const auto& status : all)
+    text.sample(label_set({{"cluster", status.cluster}}), uint64_t{status.endpoints});
+}
+
 }  // namespace
 
 std::span<const Metric> proxy_metrics() {
@@ -202,6 +233,7 @@ std::string render_proxy_metrics(const ProxyMetricsInput& input, const l7::Proxy
   write_requests(text, proxy);
   write_tls(text, proxy);
   write_clusters(text, proxy.snapshot());
+  write_discoveries(text, input.discoveries);
   return text.take();
 }
 

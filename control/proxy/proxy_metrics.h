@@ -3,8 +3,10 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "control/metrics/exposition.h"
+#include "control/proxy/discoveries.h"
 #include "dataplane/l7/proxy.h"
 
 namespace sluice {
@@ -17,6 +19,7 @@ struct ProxyMetricsInput {
   std::string version;
   bool reload_good = true;
   bool draining = false;
+  std::vector<control::DiscoveryStatus> discoveries;
 };
 
 /// The text. Counters are read where the workers keep them, so that no worker is asked.
