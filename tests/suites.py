@@ -295,27 +295,33 @@ def l7(results):
     run_pytest(results, SANITIZER, ["tests/e2e/l7", "-m", "smoke"])
 
 
+def run_fuzz_target(target):
+    """Runs one for FUZZ_SECONDS; returns (status, output, inputs that broke it as text)."""
+    with tempfile.TemporaryDirectory(prefix="sluice-fuzz-") as corpus:
+        env = os.environ | FUZZ.test_env | target["env"]
+        command = [*target["cmd"], f"-max_total_time={FUZZ_SECONDS}", f"-artifact_prefix={corpus}/", corpus]
+        seeds = ROOT / "tests" / "fuzz" / "corpus" / target["name"]
+        if seeds.is_dir():
+            command.append(str(seeds))
+        status, output = run_program(command, env=env, timeout_s=FUZZ_SECONDS * 4 + 60)
+        found = "".join(f"\ninput {path.name} (hex): {path.read_bytes()[:8192].hex()}"
+                        for path in Path(corpus).glob("*-*"))
+        return status, output, found
+
+
 def fuzz(results):
     """Each target for FUZZ_SECONDS, from the seeds in corpus/NAME if there are any; longer runs: CONTRIBUTING.md."""
     build(FUZZ, ["fuzz-targets"])
     targets = registered_tests(FUZZ, "fuzz")
     if not targets:
         results.add_failure("fuzz", "no fuzz target is registered in the suite 'fuzz'")
-    for target in targets:
-        with tempfile.TemporaryDirectory(prefix="sluice-fuzz-") as corpus:
-            env = os.environ | FUZZ.test_env | target["env"]
-            command = [*target["cmd"], f"-max_total_time={FUZZ_SECONDS}", f"-artifact_prefix={corpus}/", corpus]
-            seeds = ROOT / "tests" / "fuzz" / "corpus" / target["name"]
-            if seeds.is_dir():
-                command.append(str(seeds))
-            status, output = run_program(command, env=env, timeout_s=FUZZ_SECONDS * 4 + 60)
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        for target, (status, output, found) in zip(targets, pool.map(run_fuzz_target, targets)):
             runs = re.search(r"Done (\d+) runs", output)
             if status == 0 and runs and int(runs[1]) > 0:
                 results.passed += 1
                 say(f"fuzz {target['name']}: {runs[1]} runs in {FUZZ_SECONDS} s")
             else:
-                found = "".join(f"\ninput {path.name} (hex): {path.read_bytes()[:8192].hex()}"
-                                for path in Path(corpus).glob("*-*"))
                 results.add_failure(f"fuzz {target['name']}", f"it {ending(status)}\n{tail(output)}{found}")
 
 
