@@ -42,11 +42,18 @@ class Chaos:
         return Load(client.output())
 
 
+@pytest.fixture(params=["http2", "http1"])
+def protocol(request):
+    return request.param
+
+
 @pytest.fixture
-def nginxes(site):
-    """Starts Chaos with nginx as the servers."""
-    def start(http="keepalive_requests 1000000;", **fields):
-        return Chaos(site, lambda name: site.nginx(name, http=http), **fields)
+def nginxes(site, protocol):
+    """Starts Chaos with nginx as the servers, asked in either protocol."""
+    version = {"http2": "http2", "http1": ""}[protocol]
+
+    def start(http="keepalive_requests 1000000;"):
+        return Chaos(site, lambda name: site.nginx(name, http=http, version=version), cluster={"protocol": protocol})
 
     return start
 
@@ -63,14 +70,14 @@ def test_a_server_that_ends_in_good_order(site, nginxes):
     assert load.bad == 0, load.output
 
 
-def test_a_server_that_is_killed_and_comes_back(site, nginxes):
+def test_a_server_that_is_killed_and_comes_back(site, nginxes, protocol):
     chaos = nginxes()
     port = chaos.servers[0].port
 
     def harm():
         chaos.servers[0].send_signal(signal.SIGKILL)
         chaos.servers[0].wait()
-        site.nginx("n1", port=port)
+        site.nginx("n1", port=port, version={"http2": "http2", "http1": ""}[protocol])
 
     load = chaos.under_load(harm)
     assert load.bad == 0, load.output
@@ -92,13 +99,14 @@ def test_a_server_that_stops_for_a_second(site, nginxes):
     assert load.bad == 0, load.output
 
 
-def test_servers_that_say_goaway_all_the_time(site, nginxes):
+def test_servers_that_end_connections_all_the_time(site, nginxes):
+    """By GOAWAY, or by "Connection: close"."""
     chaos = nginxes(http="keepalive_requests 50;")
     load = chaos.under_load(lambda: None)
     assert load.bad == 0, load.output
 
 
-def test_servers_that_say_goaway_at_full_speed(site, nginxes):
+def test_servers_that_end_connections_at_full_speed(site, nginxes):
     nginxes(http="keepalive_requests 100;")
     load = site.h2load("/who", "-n", 12_000, "-c", 10, "-m", 50)
     assert load.bad == 0, load.output
