@@ -102,6 +102,7 @@ Result<ProxyConfig> read_tree(const YamlNode& tree, std::string_view filename) {
   read_proxy(draft.root.section("proxy"), draft);
   read_log(draft.root.section("log"), draft.config.log);
   read_metrics(draft.root.section("metrics"), draft.config.metrics);
+  draft.root.section("metrics").flag("per_route", draft.config.settings.count_routes);
   for (const ConfigSection& cluster : draft.root.sections("clusters")) read_cluster(cluster, draft);
   for (const ConfigSection& listener : draft.root.sections("listeners")) read_listener(listener, draft);
   check_names(draft.listeners);

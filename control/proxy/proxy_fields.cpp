@@ -46,6 +46,7 @@ constexpr ConfigField kGlobal[] = {
     {"metrics.listen",
      "an IPv4 address with a port such as 127.0.0.1:9109, or an IPv6 one such as [::1]:9109", kRequired,
      "TCP address on which GET /metrics is answered; a change takes a restart."},
+    {"metrics.per_route", kFlag, "true", "Whether each route is counted by itself; see proxy-metrics.md."},
 };
 
 constexpr ConfigField kListeners[] = {

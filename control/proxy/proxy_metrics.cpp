@@ -4,6 +4,7 @@
 #include <functional>
 #include <vector>
 
+#include "control/proxy/proxy_traffic_metrics.h"
 #include "dataplane/l7/tls_failure.h"
 
 namespace sluice {
@@ -85,10 +86,8 @@ constexpr std::array kAll{kInfo,
                           kDiscoveryAge,
                           kDiscoveryEndpoints};
 
-using OutcomeCounters = std::array<Counter, l7::kOutcomes>;
-
 void write_outcomes(Exposition& text, const Metric& metric, const l7::Proxy& proxy,
-                    OutcomeCounters l7::WorkerCounters::*counters) {
+                    l7::OutcomeCounters l7::WorkerCounters::*counters) {
   text.begin(metric);
   for (size_t i = 0; i < l7::kOutcomes; ++i) {
     uint64_t sum = 0;
@@ -109,18 +108,17 @@ void write_requests(Exposition& text, const l7::Proxy& proxy) {
   text.sample(label_set({{"result", "sent"}}), hedges);
   text.sample(label_set({{"result", "won"}}), hedges_won);
   write_outcomes(text, kMirrored, proxy, &l7::WorkerCounters::copies);
-  std::array<uint64_t, l7::kRequestSecondsBounds.size() + 1> buckets{};
+  std::array<uint64_t, l7::kSecondsBuckets> buckets{};
   uint64_t nanoseconds = 0;
   uint64_t connections = 0;
   uint64_t accept_failures = 0;
   proxy.for_each_worker([&](const l7::Worker& worker) {
-    for (size_t i = 0; i < buckets.size(); ++i) buckets[i] += worker.counters().request_seconds[i].read();
-    nanoseconds += worker.counters().request_nanoseconds.read();
+    add_histogram(worker.counters().request_seconds, buckets, nanoseconds);
     connections += worker.counters().clients.read();
     accept_failures += worker.counters().accept_failures.read();
   });
   text.begin(kSeconds);
-  text.histogram("", l7::kRequestSecondsBounds, buckets, static_cast<double>(nanoseconds) / 1e9);
+  text.histogram("", l7::kSecondsBounds, buckets, static_cast<double>(nanoseconds) / 1e9);
   text.begin(kClients);
   text.sample("", proxy.clients());
   text.begin(kConnections);
@@ -219,7 +217,12 @@ void write_discoveries(Exposition& text, std::span<const control::DiscoveryStatu
 }  // namespace
 
 std::span<const Metric> proxy_metrics() {
-  return kAll;
+  static const std::vector<Metric> all = [] {
+    std::vector<Metric> both(kAll.begin(), kAll.end());
+    both.insert(both.end(), proxy_traffic_metrics().begin(), proxy_traffic_metrics().end());
+    return both;
+  }();
+  return all;
 }
 
 std::string render_proxy_metrics(const ProxyMetricsInput& input, const l7::Proxy& proxy) {
@@ -234,6 +237,7 @@ std::string render_proxy_metrics(const ProxyMetricsInput& input, const l7::Proxy
   write_tls(text, proxy);
   write_clusters(text, proxy.snapshot());
   write_discoveries(text, input.discoveries);
+  write_proxy_traffic(text, proxy.snapshot());
   return text.take();
 }
 

@@ -19,10 +19,24 @@ std::unique_ptr<TlsSession> tls_session(WorkerContext& worker, int fd, size_t li
   return context ? context->open_session(fd) : nullptr;
 }
 
+std::shared_ptr<ListenerCounters> counters_of_listener(WorkerContext& worker, size_t listener) {
+  const auto& counters = worker.config->listeners[listener].traffic->counters();
+  return {counters, &counters->of(worker.index)};
+}
+
+Counter& of(std::array<Counter, kSpokenProtocols>& counters, SpokenProtocol protocol) {
+  return counters[static_cast<size_t>(protocol)];
+}
+
 }  // namespace
 
 ClientConnection::ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, size_t listener)
-    : Connection(worker, fd, tls_session(worker, fd, listener)),
+    : ClientConnection(worker, fd, address, listener, counters_of_listener(worker, listener)) {}
+
+ClientConnection::ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, size_t listener,
+                                   std::shared_ptr<ListenerCounters> counters)
+    : Connection(worker, fd, counters->bytes, tls_session(worker, fd, listener)),
+      counters_(std::move(counters)),
       address_(address),
       address_text_(address.to_string()),
       born_(worker.config->settings),
@@ -31,6 +45,7 @@ ClientConnection::ClientConnection(WorkerContext& worker, int fd, const IpAddres
 
 bool ClientConnection::open() {
   if (!watch(false)) return false;
+  of(counters_->clients, spoken_).add(1);
   if (handshaking()) {
     worker_.loop.timers().start(
         handshake_timer_, worker_.loop.now(), settings().tls->handshake_timeout,
@@ -50,12 +65,22 @@ void ClientConnection::on_handshake_done(std::string_view protocol) {
   }
 }
 
+// An upgrade to HTTP/2 is the same connection, counted under what it began with.
+void ClientConnection::count_protocol(SpokenProtocol protocol) {
+  if (spoken_ == SpokenProtocol::kNone) of(counters_->connections, protocol).add(1);
+  of(counters_->clients, spoken_).subtract(1);
+  of(counters_->clients, protocol).add(1);
+  spoken_ = protocol;
+}
+
 void ClientConnection::speak_http2() {
+  count_protocol(SpokenProtocol::kHttp2);
   codec_.use_http2(Http2Session::Role::kServer, settings().http2, output(), worker_.headers).start();
   wake_output();
 }
 
 void ClientConnection::speak_http1() {
+  count_protocol(SpokenProtocol::kHttp1);
   codec_.use_http1(Http1Session::Role::kServer, settings().http1, output(), worker_.headers);
 }
 
@@ -160,6 +185,7 @@ bool ClientConnection::upgrade(const CodecEvent& event) {
                           : std::nullopt;
   if (!wanted) return false;
   codec_.http1().switch_to_h2c();
+  count_protocol(SpokenProtocol::kHttp2);
   Http2Session& http2 =
       codec_.use_http2(Http2Session::Role::kServer, settings().http2, output(), worker_.headers);
   if (!http2.start_upgraded(wanted->payload(), true)) {
@@ -231,6 +257,8 @@ void ClientConnection::on_closed(const char* /*why*/) {
   }
   handshake_timer_.stop();
   drain_timer_.stop();
+  if (spoken_ == SpokenProtocol::kNone) of(counters_->connections, spoken_).add(1);
+  of(counters_->clients, spoken_).subtract(1);
   ++worker_.clients_gone;
   ListLink<ClientsTag>::unlink();
   worker_.closed.emplace_back(this);

@@ -27,6 +27,12 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   const std::string& address_text() const { return address_text_; }
   const RouteTable& routes() const { return *worker_.config->listeners[listener_].routes; }
   const PathRules& paths() const { return worker_.config->listeners[listener_].settings->paths; }
+  /// Of the listener that it came in by.
+  ListenerCounters& counters() { return *counters_; }
+  /// nullptr: not counted. Of a route of routes(), and good for as long as worker.config is in use.
+  RouteCounters* counters_of(const MatchedRoute& route) const {
+    return worker_.config->listeners[listener_].route_counters[route.index()];
+  }
   bool is_health_check(std::string_view path) const {
     return !settings().health_path.empty() && path == settings().health_path;
   }
@@ -66,6 +72,7 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   bool decide(std::span<const uint8_t> input);
   void speak_http2();
   void speak_http1();
+  void count_protocol(SpokenProtocol protocol);
   bool on_event(const CodecEvent& event);
   void on_head(const CodecEvent& event);
   bool upgrade(const CodecEvent& event);
@@ -73,6 +80,10 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   void resume_streams();
   const ListenerSettings& settings() const { return born_->listeners[born_listener_]; }
 
+  ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, size_t listener,
+                   std::shared_ptr<ListenerCounters> counters);
+
+  std::shared_ptr<ListenerCounters> counters_;
   IpAddress address_;
   std::string address_text_;
   // What the codec was made with, which a new configuration does not change.
@@ -84,6 +95,7 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   Timer drain_timer_;
   bool blocked_ = false;
   bool draining_ = false;
+  SpokenProtocol spoken_ = SpokenProtocol::kNone;
 };
 
 }  // namespace sluice::l7

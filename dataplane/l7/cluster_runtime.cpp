@@ -5,9 +5,12 @@
 namespace sluice::l7 {
 
 ClusterRuntime::ClusterRuntime(WorkerContext& worker, std::shared_ptr<const ClusterSettings> settings,
-                               std::shared_ptr<CircuitBreakers> breakers, EndpointSet::Pointer endpoints)
-    : worker_(worker), settings_(std::move(settings)), breakers_(std::move(breakers)) {
-  use(std::move(endpoints));
+                               const ProxySnapshot::Cluster& shared)
+    : worker_(worker),
+      settings_(std::move(settings)),
+      breakers_(shared.breakers),
+      counters_(shared.counters, &shared.counters->of(worker.index)) {
+  use(shared.endpoints);
 }
 
 void ClusterRuntime::use(EndpointSet::Pointer endpoints) {
@@ -30,6 +33,19 @@ void ClusterRuntime::use(EndpointSet::Pointer endpoints) {
 std::optional<uint32_t> ClusterRuntime::pick(std::optional<uint64_t> hash,
                                              std::span<const EndpointState* const> excluded) {
   return picker_.pick({hash, excluded}, worker_.loop.now(), worker_.random);
+}
+
+void ClusterRuntime::on_answer(UpstreamPool& pool, std::chrono::nanoseconds took, RequestResult result) {
+  const CountedTime time(took);
+  counters_->first_byte.count(time);
+  pool.counters().answers.add(1);
+  pool.counters().first_byte_nanoseconds.add(time.nanoseconds);
+  if (picks_by_time())
+    picker_.observe(pool.endpoint(), took, result != RequestResult::kSuccess, worker_.loop.now());
+}
+
+void ClusterRuntime::on_no_answer(UpstreamPool& pool, std::chrono::nanoseconds waited) {
+  if (picks_by_time()) picker_.observe(pool.endpoint(), waited, true, worker_.loop.now());
 }
 
 void ClusterRuntime::record(UpstreamPool& pool, RequestResult result) {

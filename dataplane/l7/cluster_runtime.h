@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dataplane/l7/settings.h"
+#include "dataplane/l7/snapshot.h"
 #include "dataplane/l7/tls_client_context.h"
 #include "dataplane/l7/upstream_pool.h"
 #include "lb/l7/circuit_breaker.h"
@@ -17,13 +18,18 @@ namespace sluice::l7 {
 
 class ClusterRuntime {
  public:
+  /// `shared`: what all workers have in common of it.
   ClusterRuntime(WorkerContext& worker, std::shared_ptr<const ClusterSettings> settings,
-                 std::shared_ptr<CircuitBreakers> breakers, EndpointSet::Pointer endpoints);
+                 const ProxySnapshot::Cluster& shared);
 
   /// The endpoint for a request, none of `excluded`, or nothing. `hash`: for hash policies.
   std::optional<uint32_t> pick(std::optional<uint64_t> hash, std::span<const EndpointState* const> excluded);
   /// The connections to an endpoint that pick() named.
   UpstreamPool& pool(uint32_t endpoint);
+  /// The head of an answer has come, so long after the endpoint had the request.
+  void on_answer(UpstreamPool& pool, std::chrono::nanoseconds took, RequestResult result);
+  /// No answer came, so long after that.
+  void on_no_answer(UpstreamPool& pool, std::chrono::nanoseconds waited);
   /// How a request to an endpoint ended, for the outlier detector.
   void record(UpstreamPool& pool, RequestResult result);
 
@@ -41,12 +47,16 @@ class ClusterRuntime {
   const EndpointSet& endpoints() const { return *picker_.set(); }
   /// nullptr: cleartext.
   const TlsClientContext::Pointer& tls() const { return tls_; }
-  Picker& picker() { return picker_; }
+  /// This worker's.
+  ClusterCounters& counters() { return *counters_; }
 
  private:
+  bool picks_by_time() const { return picker_.set()->settings().policy == PickPolicy::kPeakEwma; }
+
   WorkerContext& worker_;
   std::shared_ptr<const ClusterSettings> settings_;
   std::shared_ptr<CircuitBreakers> breakers_;  // of all workers
+  std::shared_ptr<ClusterCounters> counters_;
   TlsClientContext::Pointer tls_;
   Picker picker_;
   std::vector<std::unique_ptr<UpstreamPool>> pools_;  // by slot of the endpoint's state

@@ -20,9 +20,10 @@ constexpr size_t kKeptUnread = 512;
 
 }  // namespace
 
-Connection::Connection(WorkerContext& worker, int fd, std::unique_ptr<TlsSession> tls)
+Connection::Connection(WorkerContext& worker, int fd, WireBytes& bytes, std::unique_ptr<TlsSession> tls)
     : worker_(worker),
       transport_(fd, std::move(tls)),
+      bytes_(bytes),
       output_(worker.chunks),
       handshaking_(transport_.tls() != nullptr) {}
 
@@ -127,6 +128,7 @@ void Connection::read() {
       close_failed();
       return;
     }
+    bytes_.received.add(bytes);
     offer({input.data(), before + bytes});
     if (bytes < WorkerContext::kReadBytes && !transport_.input_over()) return;
   }
@@ -166,7 +168,9 @@ void Connection::flush() {
     if (closed_) return;
     unlink();
   }
+  const size_t before = output_.size();
   const IoStatus status = transport_.flush(output_);
+  bytes_.sent.add(before - output_.size());
   if (status == IoStatus::kFailed) {
     close_failed();
     return;

@@ -12,6 +12,7 @@
 #include "dataplane/l7/event_loop.h"
 #include "dataplane/l7/intrusive_list.h"
 #include "dataplane/l7/timer_wheel.h"
+#include "dataplane/l7/traffic_counters.h"
 #include "dataplane/l7/transport.h"
 
 namespace sluice::l7 {
@@ -21,8 +22,9 @@ struct UnflushedTag;
 
 class Connection : public IoHandler, public ListLink<UnflushedTag> {
  public:
-  /// `tls` for a connection that begins with a TLS handshake.
-  Connection(WorkerContext& worker, int fd, std::unique_ptr<TlsSession> tls = nullptr);
+  /// `bytes` counts what goes over it, and lives as long. `tls` for a connection that begins with a TLS
+  /// handshake.
+  Connection(WorkerContext& worker, int fd, WireBytes& bytes, std::unique_ptr<TlsSession> tls = nullptr);
 
   void on_ready(uint32_t events) final;
   /// Asks for a flush at the end of the wake-up. To be called by whoever has written to output().
@@ -85,6 +87,7 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   void finish_output();
 
   Transport transport_;
+  WireBytes& bytes_;
   ByteQueue output_;
   std::vector<uint8_t> unread_;  // the beginning of a frame
   uint32_t interest_ = 0;

@@ -47,6 +47,7 @@ void Exchange::recycle() {
   hash_.reset();
   cookie_ = {};
   config_ = nullptr;
+  route_counters_ = nullptr;
   for (HeaderList* list : {&request_, &request_trailers_, &response_trailers_}) {
     list->shrink(kKeptHeaderBytes);
     list->clear();
@@ -55,7 +56,7 @@ void Exchange::recycle() {
   to_client_.clear();
   replay_.clear();
   if (replay_.capacity() > kKeptReplayBytes) std::vector<uint8_t>().swap(replay_);
-  sent_ = credited_ = received_ = 0;
+  sent_ = credited_ = received_ = answered_ = 0;
   deadline_ = try_deadline_ = retry_at_ = hedge_at_ = kNever;
   tries_ = moves_ = 0;
   outcome_ = Outcome::kAnswered;
@@ -63,6 +64,7 @@ void Exchange::recycle() {
   head_method_ = extended_connect_ = grpc_ = request_ended_ = request_has_trailers_ = false;
   response_begun_ = response_ended_ = response_has_trailers_ = response_has_length_ = false;
   status_ = 0;
+  grpc_status_.reset();
 }
 
 // --- the request's way
@@ -71,6 +73,7 @@ void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
   config_ = worker_.config;
   ++config_->exchanges;
   client_ = &client;
+  client.counters().requests_begun.add(1);
   began_at_ = active_at_ = worker_.loop.now();
   request_ended_ = event.end_stream;
   head_method_ = event.head.head_method;
@@ -90,6 +93,7 @@ void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
   }
   route_ = route;
   policy_ = &route->route().policy;
+  route_counters_ = client.counters_of(*route);
   if (!follow(*route)) return;
   replayable_ = true;
   if (!event.head.connect) start_copies(*route);
@@ -116,6 +120,7 @@ void Exchange::start(UpstreamConnection& upstream) {
   upstream_ = &upstream;
   waiting_ = nullptr;
   recorded_ = false;
+  asked_at_ = worker_.loop.now();
   try_deadline_ = kNever;
   if (policy_->retry && policy_->retry->per_try_timeout.count() != 0) {
     try_deadline_ = worker_.loop.now() + policy_->retry->per_try_timeout;
@@ -149,6 +154,7 @@ void Exchange::send_or_keep(std::span<const uint8_t> data, bool end) {
     credit_client(sent);
     upstream_->wrote();
     if (up.blocked) upstream_->note_blocked();
+    if (end && sent == data.size()) asked_at_ = active_at_;
   }
   if (sent < data.size()) to_upstream_.append(data.subspan(sent));
 }
@@ -182,6 +188,7 @@ void Exchange::pump_request() {
     }
   }
   active_at_ = worker_.loop.now();
+  if (up.local_closed) asked_at_ = active_at_;
   upstream_->wrote();
   if (!is_copy_) client_->wrote();
 }
@@ -214,17 +221,21 @@ void Exchange::on_response(const CodecEvent& event) {
   active_at_ = worker_.loop.now();
   status_ = event.head.status;
   response_has_length_ = event.head.content_length >= 0;
+  // A gRPC call's result comes with its trailers, unless there is nothing else.
+  std::optional<RequestResult> result;
+  if (status_ >= 500 || !grpc_) {
+    result = result_of_http(status_);
+  } else if (event.end_stream) {
+    result = take_grpc_status();
+  }
+  cluster_->on_answer(*pool_, active_at_ - asked_at_, result.value_or(RequestResult::kSuccess));
+  if (result) record_result(*result);
   if (policy_->retry && retry(outcome_of_answer(event))) return;
   if (hedge_ != nullptr) drop_hedge();
   response_begun_ = true;
   response_ended_ = event.end_stream;
   try_deadline_ = kNever;
   replayable_ = false;
-  if (status_ >= 500 || !grpc_) {
-    record_result(result_of_http(status_));
-  } else if (event.end_stream) {
-    record_grpc_status();
-  }
   if (is_copy_) {
     on_copy_answered(event.end_stream);
     return;
@@ -240,6 +251,7 @@ void Exchange::on_response_data(std::span<const uint8_t> data, bool end) {
   }
   active_at_ = worker_.loop.now();
   response_ended_ = end;
+  answered_ += data.size();
   size_t sent = 0;
   if (to_client_.empty()) {
     sent = client_->codec().send_data(down, data, end);
@@ -255,7 +267,7 @@ void Exchange::on_response_data(std::span<const uint8_t> data, bool end) {
 void Exchange::on_response_trailers() {
   response_ended_ = true;
   response_has_trailers_ = true;
-  if (grpc_) record_grpc_status();
+  if (grpc_) record_result(take_grpc_status());
   if (is_copy_) {
     finish(Outcome::kAnswered);
     return;
@@ -311,6 +323,8 @@ void Exchange::answer(Outcome outcome) {
     fields.add(HeaderToken::kContentType, "application/grpc");
     fields.add(HeaderToken::kGrpcStatus, digits.of(text.grpc_status));
     fields.add(HeaderToken::kGrpcMessage, text.message);
+    status_ = 200;
+    grpc_status_ = static_cast<GrpcStatus>(text.grpc_status);
     send_response_head(fields, true);
     finish_if_done();
     return;
@@ -323,6 +337,7 @@ void Exchange::answer(Outcome outcome) {
     static constexpr uint8_t kNewline = '\n';
     to_client_.append({reinterpret_cast<const uint8_t*>(text.message.data()), text.message.size()});
     to_client_.append({&kNewline, 1});
+    answered_ = to_client_.size();
     pump_response();
     return;
   }
@@ -362,11 +377,32 @@ void Exchange::finish(Outcome outcome) {
   }
   if (!copies_.empty()) leave_copies();
   if (hedge_ != nullptr) drop_hedge();
-  worker_.counters.count(outcome, worker_.loop.now() - began_at_);
+  count(outcome);
   leave_upstream();
   --config_->exchanges;
   client_->on_exchange_over();
   worker_.exchanges.give_back(*this);
+}
+
+void Exchange::count(Outcome outcome) {
+  const bool answered = response_begun_ && status_ != 0;
+  if (grpc_ && !grpc_status_) {
+    // What the client makes of it: the proxy's own words, or of an answer without them its status.
+    grpc_status_ = outcome == Outcome::kAnswered || outcome == Outcome::kDirect
+                       ? grpc_status_of_http(status_)
+                       : static_cast<GrpcStatus>(text_of(outcome).grpc_status);
+  }
+  const EndedRequest request{outcome,
+                             static_cast<uint8_t>(answered ? std::min(status_ / 100, 5) : 0),
+                             static_cast<uint8_t>(grpc_status_.value_or(GrpcStatus::kOk)),
+                             grpc_,
+                             CountedTime(worker_.loop.now() - began_at_),
+                             received_,
+                             answered_};
+  worker_.counters.count(request);
+  client_->counters().count(request);
+  if (route_counters_ != nullptr) route_counters_->count(request);
+  if (cluster_ != nullptr) cluster_->counters().count(request);
 }
 
 void Exchange::on_client_gone() {

@@ -24,6 +24,7 @@
 namespace sluice::l7 {
 
 struct ConfigInUse;
+struct RouteCounters;
 struct WorkerContext;
 class ClientConnection;
 class ClusterRuntime;
@@ -129,7 +130,8 @@ class Exchange : public ListLink<PendingTag> {
   void credit_client(size_t sent);
   void send_response_head(const HeaderList& fields, bool end);
   void record_result(RequestResult result);
-  void record_grpc_status();
+  RequestResult take_grpc_status();
+  void record_lost_try(RequestResult result);
 
   // Time.
   void set_deadline_of_request();
@@ -142,6 +144,7 @@ class Exchange : public ListLink<PendingTag> {
   void fail(Outcome outcome);
   void finish_if_done();
   void finish(Outcome outcome);
+  void count(Outcome outcome);
 
   static constexpr Time kNever = Time::max();
   static constexpr uint32_t kMaxTried = 8;
@@ -155,6 +158,7 @@ class Exchange : public ListLink<PendingTag> {
   const MatchedRoute* route_ = nullptr;
   const RoutePolicy* policy_ = nullptr;  // of the route
   ConfigInUse* config_ = nullptr;        // what policy_ is part of
+  RouteCounters* route_counters_ = nullptr;
 
   std::vector<Exchange*> copies_;  // those that still run
   Exchange* original_ = nullptr;   // of a copy, as long as it runs
@@ -170,6 +174,7 @@ class Exchange : public ListLink<PendingTag> {
   uint64_t sent_ = 0;            // bytes of the body sent in this try
   uint64_t credited_ = 0;        // bytes of it that the client may send more for
   uint64_t received_ = 0;        // bytes of it that have come
+  uint64_t answered_ = 0;        // bytes of the answer's body
 
   Timer timer_;
   Time deadline_ = kNever;      // of the answer
@@ -178,6 +183,7 @@ class Exchange : public ListLink<PendingTag> {
   Time hedge_at_ = kNever;
   Time began_at_{};
   Time active_at_{};  // when bytes last moved
+  Time asked_at_{};   // when the endpoint had all of the request, or its head if it does not wait for more
 
   std::optional<uint64_t> hash_;  // for hash policies
   NewCookie cookie_;
@@ -199,7 +205,8 @@ class Exchange : public ListLink<PendingTag> {
   bool response_ended_ = false;  // the upstream has sent all
   bool response_has_trailers_ = false;
   bool response_has_length_ = false;
-  uint16_t status_ = 0;
+  uint16_t status_ = 0;  // that went to the client
+  std::optional<GrpcStatus> grpc_status_;
 };
 
 }  // namespace sluice::l7

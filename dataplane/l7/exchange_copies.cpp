@@ -100,6 +100,7 @@ void Exchange::on_copy_answer_data(size_t bytes, bool end) {
 
 void Exchange::finish_copy(Outcome outcome) {
   worker_.counters.copies[static_cast<size_t>(outcome)].add(1);
+  cluster_->counters().outcomes[static_cast<size_t>(outcome)].add(1);
   if (original_ != nullptr) std::erase(original_->copies_, this);
   leave_upstream();
   --config_->exchanges;

@@ -79,6 +79,7 @@ void Exchange::take_over(Exchange& hedge) {
   pool_ = std::exchange(hedge.pool_, nullptr);
   counts_as_retry_ = std::exchange(hedge.counts_as_retry_, false);
   recorded_ = hedge.recorded_;
+  asked_at_ = hedge.asked_at_;
   sent_ = hedge.sent_;
   to_upstream_.clear();
   to_upstream_.append(std::span<const uint8_t>(replay_).subspan(sent_));

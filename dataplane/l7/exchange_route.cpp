@@ -129,6 +129,7 @@ void Exchange::answer_directly(const DirectResponse& response) {
   send_response_head(fields, end);
   if (!end) {
     to_client_.append({reinterpret_cast<const uint8_t*>(response.body.data()), response.body.size()});
+    answered_ = response.body.size();
     pump_response();
     return;
   }

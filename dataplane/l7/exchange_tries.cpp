@@ -99,6 +99,7 @@ bool Exchange::retry(TryOutcome outcome) {
   const bool untouched = outcome.end == TryEnd::kConnectFailure || outcome.end == TryEnd::kRefusedStream;
   if (!untouched && !cluster_->breakers().try_retry(cluster_->settings().retry_budget)) return false;
   begin_anew();
+  cluster_->counters().retries.add(1);
   counts_as_retry_ = !untouched;
   retry_at_ = untouched && tries_ == 1 ? now : now + retry_wait(policy.backoff, tries_, worker_.random);
   arm();
@@ -110,6 +111,7 @@ bool Exchange::retry(TryOutcome outcome) {
 bool Exchange::move_elsewhere() {
   if (response_begun_ || !replayable_ || ++moves_ > kMaxMoves) return false;
   begin_anew();
+  cluster_->counters().moves.add(1);
   --tries_;
   dispatch();
   return true;
@@ -121,6 +123,7 @@ void Exchange::begin_anew() {
   to_upstream_.clear();
   to_upstream_.append(replay_);
   try_deadline_ = kNever;
+  grpc_status_.reset();
 }
 
 TryOutcome Exchange::outcome_of_answer(const CodecEvent& response) const {
@@ -156,9 +159,16 @@ void Exchange::record_result(RequestResult result) {
   cluster_->record(*pool_, result);
 }
 
-void Exchange::record_grpc_status() {
-  const auto status = parse_grpc_status(worker_.headers.get(HeaderToken::kGrpcStatus));
-  record_result(status ? result_of_grpc(*status) : RequestResult::kServerError);
+// A try that ends without an answer, or in the middle of one.
+void Exchange::record_lost_try(RequestResult result) {
+  if (upstream_ != nullptr && !response_begun_)
+    cluster_->on_no_answer(*pool_, worker_.loop.now() - asked_at_);
+  record_result(result);
+}
+
+RequestResult Exchange::take_grpc_status() {
+  grpc_status_ = parse_grpc_status(worker_.headers.get(HeaderToken::kGrpcStatus));
+  return grpc_status_ ? result_of_grpc(*grpc_status_) : RequestResult::kServerError;
 }
 
 void Exchange::on_no_connection(Outcome outcome) {
@@ -170,7 +180,7 @@ void Exchange::on_no_connection(Outcome outcome) {
 
 void Exchange::on_upstream_gone(Loss loss) {
   if (loss == Loss::kGoAway && move_elsewhere()) return;
-  if (loss == Loss::kBroken) record_result(RequestResult::kGatewayError);
+  if (loss == Loss::kBroken) record_lost_try(RequestResult::kGatewayError);
   if (retry({loss == Loss::kBroken ? TryEnd::kReset : TryEnd::kRefusedStream})) return;
   leave_upstream();
   fail(loss == Loss::kBroken ? Outcome::kUpstreamReset : Outcome::kUpstreamRefused);
@@ -228,7 +238,7 @@ void Exchange::on_timer() {
     // A response that goes on and on is a stream: the client's own deadline binds it, the route's time-out
     // does not.
     if (grpc_timeout_ || !response_begun_ || response_has_length_) {
-      if (!response_begun_) record_result(RequestResult::kGatewayError);
+      if (!response_begun_) record_lost_try(RequestResult::kGatewayError);
       leave_upstream();
       fail(Outcome::kRequestTimeout);
       return;
@@ -237,7 +247,7 @@ void Exchange::on_timer() {
   }
   if (try_deadline_ <= now) {
     const bool waited = waiting_ != nullptr;
-    if (!waited) record_result(RequestResult::kGatewayError);
+    if (!waited) record_lost_try(RequestResult::kGatewayError);
     if (retry({waited ? TryEnd::kConnectFailure : TryEnd::kTryTimeout})) return;
     leave_upstream();
     fail(waited ? Outcome::kPendingTimeout : Outcome::kRequestTimeout);

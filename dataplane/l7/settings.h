@@ -65,6 +65,7 @@ struct ListenerSettings {
 
 struct ProxySettings {
   uint32_t workers = 1;
+  bool count_routes = true;  ///< each route has counters of its own
   std::vector<int> cpus;  ///< one per worker; empty: not pinned
   std::vector<ListenerSettings> listeners;
   std::vector<ClusterSettings> clusters;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace sluice::l7 {
 namespace {
 
@@ -23,8 +25,17 @@ Result<ProxySnapshot::Cluster> build_cluster(const ClusterSettings& settings, co
   auto set = EndpointSet::build(settings.pick, std::move(endpoints),
                                 before == nullptr ? nullptr : before->endpoints.get(), now, workers);
   if (!set) return fail(fmt::format("cluster {}: {}", settings.name, set.error().message));
-  return ProxySnapshot::Cluster{*std::move(set),
-                                before == nullptr ? std::make_shared<CircuitBreakers>() : before->breakers};
+  if (before != nullptr) return ProxySnapshot::Cluster{*std::move(set), before->breakers, before->counters};
+  return ProxySnapshot::Cluster{*std::move(set), std::make_shared<CircuitBreakers>(),
+                                std::make_shared<PerWorker<ClusterCounters>>(workers)};
+}
+
+const ListenerTraffic* traffic_before(const ProxySnapshot* previous, const std::string& listener) {
+  if (previous == nullptr) return nullptr;
+  const auto& listeners = previous->settings->listeners;
+  const auto same = std::ranges::find(listeners, listener, &ListenerSettings::name);
+  return same == listeners.end() ? nullptr
+                                 : previous->traffic[static_cast<size_t>(same - listeners.begin())].get();
 }
 
 }  // namespace
@@ -52,6 +63,8 @@ Result<ProxySnapshot> build_snapshot(std::shared_ptr<const ProxySettings> settin
       snapshot.limiters[&route] =
           std::make_shared<RateLimiter>(*policy.rate_limit, !policy.rate_limit_key.empty());
     });
+    snapshot.traffic.push_back(ListenerTraffic::build(**table, settings->workers, settings->count_routes,
+                                                      traffic_before(previous, listener.name)));
     snapshot.routes.push_back(*std::move(table));
   }
   snapshot.settings = std::move(settings);

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "dataplane/l7/listener_traffic.h"
 #include "dataplane/l7/settings.h"
 #include "dataplane/l7/tls_contexts.h"
 #include "lb/l7/circuit_breaker.h"
@@ -23,17 +24,19 @@ struct ProxySnapshot {
   struct Cluster {
     EndpointSet::Pointer endpoints;
     std::shared_ptr<CircuitBreakers> breakers;
+    std::shared_ptr<PerWorker<ClusterCounters>> counters;
   };
   std::shared_ptr<const ProxySettings> settings;
   std::unordered_map<std::string, Cluster> clusters;  ///< by name, one for each of settings->clusters
   std::vector<RouteTable::Pointer> routes;            ///< of each of settings->listeners
+  std::vector<ListenerTraffic::Pointer> traffic;      ///< likewise
   LimiterMap limiters;
   std::shared_ptr<const TlsContexts> tls;
 };
 
 /// Builds it from settings; reads the files of certificates. `previous` is the one that it replaces, or
-/// nullptr: clusters that stay keep their counters, and endpoints that stay what is known of them. Errors
-/// name the cluster, or the listener and route.
+/// nullptr: listeners, routes and clusters that stay keep their counters, and endpoints that stay what is
+/// known of them. Errors name the cluster, or the listener and route.
 Result<ProxySnapshot> build_snapshot(std::shared_ptr<const ProxySettings> settings,
                                      const ProxySnapshot* previous, PickTime now);
 

@@ -15,10 +15,10 @@ Exchange& exchange_of(const CodecStream& stream) {
 
 }  // namespace
 
-UpstreamConnection::UpstreamConnection(WorkerContext& worker, int fd, UpstreamPool& pool,
+UpstreamConnection::UpstreamConnection(WorkerContext& worker, int fd, UpstreamPool& pool, WireBytes& bytes,
                                        std::shared_ptr<const ClusterSettings> settings,
                                        std::unique_ptr<TlsSession> tls)
-    : Connection(worker, fd, std::move(tls)),
+    : Connection(worker, fd, bytes, std::move(tls)),
       pool_(&pool),
       settings_(std::move(settings)),
       connect_timeout_(settings_->connect_timeout) {}

@@ -15,7 +15,7 @@ class UpstreamPool;
 
 class UpstreamConnection final : public Connection {
  public:
-  UpstreamConnection(WorkerContext& worker, int fd, UpstreamPool& pool,
+  UpstreamConnection(WorkerContext& worker, int fd, UpstreamPool& pool, WireBytes& bytes,
                      std::shared_ptr<const ClusterSettings> settings, std::unique_ptr<TlsSession> tls);
 
   /// Waits for the connection to be made. False if the socket cannot be watched.

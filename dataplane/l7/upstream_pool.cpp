@@ -23,7 +23,11 @@ size_t streams_per_connection(HttpVersion version) {
 
 UpstreamPool::UpstreamPool(WorkerContext& worker, ClusterRuntime& cluster, EndpointId id,
                            std::shared_ptr<EndpointState> endpoint)
-    : worker_(worker), cluster_(cluster), id_(std::move(id)), endpoint_(std::move(endpoint)) {}
+    : worker_(worker),
+      cluster_(cluster),
+      id_(std::move(id)),
+      endpoint_(std::move(endpoint)),
+      counters_(endpoint_->traffic->of(worker.index)) {}
 
 UpstreamPool::~UpstreamPool() {
   while (!connections_.empty()) connections_.back()->shut("the endpoint has gone");
@@ -105,26 +109,39 @@ void UpstreamPool::serve_pending() {
 }
 
 bool UpstreamPool::connect() {
+  cluster_.counters().connects.add(1);
   const auto fd = start_connect(id_.address, id_.port);
   if (!fd) {
-    last_error_ = fd.error().message;
+    note_connect_failure(fd.error().message);
     return false;
   }
   auto tls =
       cluster_.tls() ? cluster_.tls()->open_session(*fd, id_.address.to_string(), resumption_) : nullptr;
   auto connection =
-      std::make_unique<UpstreamConnection>(worker_, *fd, *this, cluster_.shared_settings(), std::move(tls));
-  if (!connection->open()) return false;
+      std::make_unique<UpstreamConnection>(worker_, *fd, *this, cluster_.counters().bytes,
+                                           cluster_.shared_settings(), std::move(tls));
+  if (!connection->open()) {
+    note_connect_failure("the socket cannot be watched");
+    return false;
+  }
   connections_.push_back(connection.release());
+  counters_.connections_made.add(1);
   ++connecting_;
   return true;
 }
 
+void UpstreamPool::note_connect_failure(std::string_view why) {
+  cluster_.counters().connect_failures.add(1);
+  counters_.connect_failures.add(1);
+  endpoint_->traffic->note_connect_failure(why, std::chrono::system_clock::now());
+}
+
 void UpstreamPool::forget(UpstreamConnection& connection, const char* why) {
   std::erase(connections_, &connection);
+  counters_.connections_over.add(1);
   if (!connection.connected()) {
     --connecting_;
-    last_error_ = why;
+    note_connect_failure(why);
     cluster_.record(*this, RequestResult::kConnectFailure);
     back_off();
     if (connections_.empty()) fail_pending();

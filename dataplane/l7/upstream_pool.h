@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "dataplane/l7/exchange.h"
@@ -53,6 +53,7 @@ class UpstreamPool {
   const EndpointId& id() const { return id_; }
   EndpointState& endpoint() { return *endpoint_; }
   size_t connections() const { return connections_.size(); }
+  EndpointCounters& counters() { return counters_; }
 
  private:
   UpstreamConnection* with_room(const Exchange& exchange);
@@ -61,11 +62,13 @@ class UpstreamPool {
   bool connect_if_needed();
   void back_off();
   void fail_pending();
+  void note_connect_failure(std::string_view why);
 
   WorkerContext& worker_;
   ClusterRuntime& cluster_;
   EndpointId id_;
   std::shared_ptr<EndpointState> endpoint_;
+  EndpointCounters& counters_;  // this worker's of the endpoint
   std::vector<UpstreamConnection*> connections_;
   size_t connecting_ = 0;
   IntrusiveList<Exchange, PendingTag> pending_;
@@ -73,7 +76,6 @@ class UpstreamPool {
   size_t requests_ = 0;
   std::chrono::steady_clock::time_point retry_after_{};
   std::chrono::milliseconds backoff_{0};
-  std::string last_error_;
   std::shared_ptr<TlsResumption> resumption_ = std::make_shared<TlsResumption>();
 };
 

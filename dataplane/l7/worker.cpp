@@ -95,7 +95,7 @@ void Worker::configure(const ProxySnapshot& snapshot) {
     if (cluster) {
       cluster->use(shared.endpoints);
     } else {
-      cluster = std::make_shared<ClusterRuntime>(context_, own, shared.breakers, shared.endpoints);
+      cluster = std::make_shared<ClusterRuntime>(context_, own, shared);
     }
     cluster->configure(own, snapshot.tls->clusters[i]);
     config->clusters.push_back(cluster);
@@ -104,8 +104,9 @@ void Worker::configure(const ProxySnapshot& snapshot) {
   // Clusters that have gone live on in the configurations of requests that run there.
   clusters_.swap(clusters);
   for (size_t i = 0; i < snapshot.routes.size(); ++i) {
-    config->listeners.push_back(
-        {&snapshot.settings->listeners[i], snapshot.routes[i], snapshot.tls->listeners[i]});
+    config->listeners.push_back({&snapshot.settings->listeners[i], snapshot.routes[i],
+                                 snapshot.tls->listeners[i], snapshot.traffic[i],
+                                 snapshot.traffic[i]->routes_of(context_.index)});
   }
   configs_.push_back(std::move(config));
   context_.config = configs_.back().get();
@@ -189,9 +190,9 @@ Worker::~Worker() {
   stop();
   listeners_.clear();
   while (!clients_.empty()) clients_.front().shut("the proxy stops");
+  context_.retired.clear();
   clusters_.clear();
   configs_.clear();
-  context_.retired.clear();
   context_.closed.clear();
 }
 

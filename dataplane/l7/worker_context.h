@@ -31,6 +31,8 @@ struct ConfigInUse {
     const ListenerSettings* settings;
     RouteTable::Pointer routes;
     std::shared_ptr<const TlsServerContext> tls;  ///< nullptr: cleartext
+    ListenerTraffic::Pointer traffic;
+    std::vector<RouteCounters*> route_counters;  ///< this worker's, by MatchedRoute::index()
   };
   std::shared_ptr<const ProxySettings> settings;
   std::vector<Listener> listeners;                        ///< as in the settings

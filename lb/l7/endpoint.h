@@ -6,10 +6,12 @@
 #include <chrono>
 #include <compare>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "lb/address.h"
 #include "lb/l7/endpoint_results.h"
+#include "lb/l7/endpoint_traffic.h"
 
 namespace sluice {
 
@@ -46,7 +48,8 @@ struct Endpoint {
 /// The counters of one endpoint, shared by all workers. Lives as long as anybody holds it: sets of endpoints
 /// do, and so must who has a request open there. Its address names the endpoint for as long.
 struct alignas(64) EndpointState {
-  EndpointState(uint32_t slot_number, uint32_t workers) : slot(slot_number), results(workers) {}
+  EndpointState(uint32_t slot_number, uint32_t workers)
+      : slot(slot_number), traffic(std::make_unique<EndpointTraffic>(workers)), results(workers) {}
   EndpointState(const EndpointState&) = delete;
   EndpointState& operator=(const EndpointState&) = delete;
 
@@ -60,6 +63,8 @@ struct alignas(64) EndpointState {
   std::atomic<uint32_t> active{0};
   /// Place in arrays that workers keep per endpoint; small numbers, used again after an endpoint has gone.
   const uint32_t slot;
+  /// Connections and times. Who counts there often keeps the way to its own counters.
+  const std::unique_ptr<EndpointTraffic> traffic;
   /// How requests ended; on lines of its own.
   EndpointResults results;
 };

@@ -29,6 +29,7 @@ Result<RouteTable::Pointer> RouteTable::build(const RouteConfig& config,
   auto index = VirtualHostIndex::build(config.virtual_hosts);
   if (!index) return tl::unexpected(index.error());
   std::shared_ptr<RouteTable> table(new RouteTable(std::move(*index)));
+  uint32_t routes = 0;
   for (const VirtualHost& host : config.virtual_hosts) {
     Host built{host.name};
     for (size_t i = 0; i < host.routes.size(); ++i) {
@@ -39,6 +40,7 @@ Result<RouteTable::Pointer> RouteTable::build(const RouteConfig& config,
         return fail(
             fmt::format("virtual host '{}', route '{}': {}", host.name, named.name, route.error().message));
       }
+      route->index_ = routes++;
       built.routes.push_back(std::move(*route));
       built.filters.emplace_back(host.routes[i].match.path);
     }

@@ -21,6 +21,8 @@ class MatchedRoute {
  public:
   const Route& route() const { return route_; }
   const std::string& virtual_host() const { return virtual_host_; }
+  /// Its place among all routes of the table, as for_each_route() visits them.
+  uint32_t index() const { return index_; }
 
   /// Whether and where it is forwarded: an index into the names of clusters that the table was built with,
   /// drawn in proportion to weights.
@@ -49,6 +51,7 @@ class MatchedRoute {
   Route route_;
   RouteMatcher matcher_;
   std::string virtual_host_;
+  uint32_t index_ = 0;
   std::vector<Target> targets_;
   uint64_t total_weight_ = 0;
   std::vector<uint32_t> mirrors_;
