@@ -58,10 +58,12 @@ void read_cluster(const ConfigSection& section, ProxyDraft& draft) {
   cluster.pick.zones.local_zone = draft.zone;
   read_milliseconds(section, "connect_timeout", cluster.connect_timeout);
   read_milliseconds(section, "pending_timeout", cluster.pending_timeout);
-  if (cluster.protocol == HttpVersion::kHttp1) cluster.max_connections = kHttp1Connections;
-  section.number("max_connections", cluster.max_connections);
-  section.number("max_pending", cluster.max_pending);
+  if (cluster.protocol == HttpVersion::kHttp1) cluster.endpoint_connections = kHttp1Connections;
+  section.number("endpoint_connections", cluster.endpoint_connections);
+  section.number("max_connections", cluster.circuit.connections);
   section.number("max_requests", cluster.circuit.requests);
+  cluster.circuit.pending = cluster.circuit.requests;
+  section.number("max_pending", cluster.circuit.pending);
   section.number("retry_percent", cluster.retry_budget.percent);
   section.number("retry_min", cluster.retry_budget.min_concurrent);
   section.number("stream_window", cluster.http2.stream_window);

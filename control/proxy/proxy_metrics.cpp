@@ -40,8 +40,10 @@ constexpr Metric kTlsFailures{"sluice_proxy_tls_failures_total", kCounter, "side
                               "TLS connections that failed, by what was wrong."};
 constexpr Metric kClusterRequests{"sluice_proxy_cluster_active_requests", kGauge, "cluster",
                                   "Requests sent and not ended."};
-constexpr Metric kClusterRefused{"sluice_proxy_cluster_refused_total", kCounter, "cluster, limit",
-                                 "Requests beyond max_requests, and retries beyond the retry budget."};
+constexpr Metric kClusterRefused{
+    "sluice_proxy_cluster_refused_total", kCounter, "cluster, limit",
+    "Requests beyond max_requests or max_pending, connections not made because of max_connections, and "
+    "retries beyond the retry budget."};
 constexpr Metric kEndpointRequests{"sluice_proxy_endpoint_requests_total", kCounter, "cluster, endpoint",
                                    "Requests that ended there."};
 constexpr Metric kEndpointFailures{"sluice_proxy_endpoint_failures_total", kCounter, "cluster, endpoint",
@@ -167,6 +169,10 @@ void write_clusters(Exposition& text, const l7::ProxySnapshot& snapshot) {
   text.begin(kClusterRefused);
   for (const auto& settings : snapshot.settings->clusters) {
     const auto& breakers = *snapshot.clusters.at(settings.name).breakers;
+    text.sample(label_set({{"cluster", settings.name}, {"limit", "max_connections"}}),
+                breakers.connections.refused());
+    text.sample(label_set({{"cluster", settings.name}, {"limit", "max_pending"}}),
+                breakers.pending.refused());
     text.sample(label_set({{"cluster", settings.name}, {"limit", "max_requests"}}),
                 breakers.requests.refused());
     text.sample(label_set({{"cluster", settings.name}, {"limit", "retry_budget"}}),

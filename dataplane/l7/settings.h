@@ -41,11 +41,10 @@ struct ClusterSettings {
   std::vector<Endpoint> endpoints;
   std::chrono::milliseconds connect_timeout{1000};
   std::chrono::milliseconds pending_timeout{5000};  ///< how long a request waits for a connection
-  uint32_t max_connections = 32;                    ///< to one endpoint, by one worker
+  uint32_t endpoint_connections = 32;               ///< to one endpoint, by one worker; at least 1
   CircuitLimits circuit;
   RetryBudget retry_budget;
-  StreakLimits streaks;         ///< errors in a row of which the control side is told
-  uint32_t max_pending = 1024;  ///< requests that wait for a connection to one endpoint, on one worker
+  StreakLimits streaks;  ///< errors in a row of which the control side is told
 };
 
 struct ListenerSettings {
@@ -66,7 +65,7 @@ struct ListenerSettings {
 struct ProxySettings {
   uint32_t workers = 1;
   bool count_routes = true;  ///< each route has counters of its own
-  std::vector<int> cpus;  ///< one per worker; empty: not pinned
+  std::vector<int> cpus;     ///< one per worker; empty: not pinned
   std::vector<ListenerSettings> listeners;
   std::vector<ClusterSettings> clusters;
 };

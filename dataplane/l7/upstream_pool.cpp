@@ -58,7 +58,7 @@ void UpstreamPool::submit(Exchange& exchange) {
       return;
     }
   }
-  if (pending_count_ >= cluster_.settings().max_pending) {
+  if (!cluster_.breakers().pending.try_take(cluster_.settings().circuit.pending)) {
     exchange.on_no_connection(Outcome::kPendingFull);
     return;
   }
@@ -71,6 +71,7 @@ void UpstreamPool::submit(Exchange& exchange) {
 void UpstreamPool::withdraw(Exchange& exchange) {
   exchange.unlink();
   --pending_count_;
+  cluster_.breakers().pending.give_back();
 }
 
 // Requests that have another endpoint leave this one alone for a while, longer each time.
@@ -88,9 +89,21 @@ void UpstreamPool::on_connected() {
 // False: nothing is there to wait for.
 bool UpstreamPool::connect_if_needed() {
   while (connecting_ * streams_per_connection(cluster_.settings().protocol) < pending_count_ &&
-         connections_.size() < cluster_.settings().max_connections) {
-    if (!connect()) return !connections_.empty();
+         connections_.size() < cluster_.settings().endpoint_connections) {
+    if (!take_connection()) return true;
+    if (connect()) continue;
+    cluster_.breakers().connections.give_back();
+    return !connections_.empty();
   }
+  return true;
+}
+
+// The first one here is let through at the cluster's limit, too: nobody else's end would serve who waits
+// here.
+bool UpstreamPool::take_connection() {
+  LimitedCount& connections = cluster_.breakers().connections;
+  if (!connections_.empty()) return connections.try_take(cluster_.settings().circuit.connections);
+  connections.take();
   return true;
 }
 
@@ -102,8 +115,7 @@ void UpstreamPool::serve_pending() {
       connect_if_needed();
       return;
     }
-    exchange.unlink();
-    --pending_count_;
+    withdraw(exchange);
     begin(exchange, *connection);
   }
 }
@@ -117,9 +129,8 @@ bool UpstreamPool::connect() {
   }
   auto tls =
       cluster_.tls() ? cluster_.tls()->open_session(*fd, id_.address.to_string(), resumption_) : nullptr;
-  auto connection =
-      std::make_unique<UpstreamConnection>(worker_, *fd, *this, cluster_.counters().bytes,
-                                           cluster_.shared_settings(), std::move(tls));
+  auto connection = std::make_unique<UpstreamConnection>(worker_, *fd, *this, cluster_.counters().bytes,
+                                                         cluster_.shared_settings(), std::move(tls));
   if (!connection->open()) {
     note_connect_failure("the socket cannot be watched");
     return false;
@@ -139,6 +150,7 @@ void UpstreamPool::note_connect_failure(std::string_view why) {
 void UpstreamPool::forget(UpstreamConnection& connection, const char* why) {
   std::erase(connections_, &connection);
   counters_.connections_over.add(1);
+  cluster_.breakers().connections.give_back();
   if (!connection.connected()) {
     --connecting_;
     note_connect_failure(why);
@@ -153,10 +165,10 @@ void UpstreamPool::forget(UpstreamConnection& connection, const char* why) {
 void UpstreamPool::fail_pending() {
   IntrusiveList<Exchange, PendingTag> failed;
   failed.take_all(pending_);
-  pending_count_ = 0;
   while (!failed.empty()) {
+    // Each by itself: the end of one may end another, which then withdraws.
     Exchange& exchange = failed.front();
-    exchange.unlink();
+    withdraw(exchange);
     exchange.on_no_connection(Outcome::kConnectFailed);
   }
 }

@@ -60,6 +60,7 @@ class UpstreamPool {
   void begin(Exchange& exchange, UpstreamConnection& connection);
   bool connect();
   bool connect_if_needed();
+  bool take_connection();
   void back_off();
   void fail_pending();
   void note_connect_failure(std::string_view why);

@@ -11,9 +11,13 @@ namespace sluice {
 
 /// Of a cluster, over all workers.
 struct CircuitLimits {
-  uint32_t connections = 1024;  ///< open or being opened
-  uint32_t pending = 1024;      ///< requests that wait for a connection or for a stream on one
-  uint32_t requests = 16384;    ///< sent and not yet ended
+  /// Open or being opened. A worker may have one to each endpoint whatever this says: without any it could
+  /// serve nobody, and would wait for another worker to let one go.
+  uint32_t connections = 16384;
+  /// Requests that wait for a connection or for a stream on one. As many as may be open: before the first
+  /// connections are made, all of a burst wait.
+  uint32_t pending = 16384;
+  uint32_t requests = 16384;  ///< sent and not yet ended
   friend bool operator==(const CircuitLimits&, const CircuitLimits&) = default;
 };
 

@@ -20,6 +20,8 @@ class LimitedCount {
     } while (!count_.compare_exchange_weak(count, count + 1, std::memory_order_relaxed));
     return true;
   }
+  /// Takes one more, whatever the limit.
+  void take() { count_.fetch_add(1, std::memory_order_relaxed); }
   /// Gives back one that was taken.
   void give_back() { count_.fetch_sub(1, std::memory_order_relaxed); }
 

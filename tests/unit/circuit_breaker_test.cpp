@@ -24,6 +24,16 @@ TEST(CircuitBreaker, RefusesAboveItsLimit) {
   EXPECT_FALSE(count.try_take(2));
 }
 
+TEST(CircuitBreaker, MayBeTakenFromWhateverItsLimit) {
+  LimitedCount count;
+  EXPECT_TRUE(count.try_take(1));
+  count.take();
+  EXPECT_EQ(count.count(), 2u);
+  EXPECT_EQ(count.refused(), 0u);
+  count.give_back();
+  EXPECT_FALSE(count.try_take(1));
+}
+
 // Never above the limit at any moment, and nothing lost: in the end all is given back.
 TEST(CircuitBreaker, IsExactOverManyThreads) {
   LimitedCount count;

@@ -55,11 +55,32 @@ TEST(ProxyConfig, TheLeastThatWorksHasDefaults) {
   EXPECT_TRUE(config->settings.listeners[0].http1_allowed);
   EXPECT_TRUE(config->settings.listeners[0].http2_allowed);
   EXPECT_EQ(config->settings.clusters[0].pick.policy, PickPolicy::kLeastRequest);
-  EXPECT_EQ(config->settings.clusters[0].max_connections, 32u);
+  EXPECT_EQ(config->settings.clusters[0].endpoint_connections, 32u);
   EXPECT_EQ(config->care[0].health.kind, HealthCheckKind::kNone);
   EXPECT_FALSE(config->care[0].outlier);
   // Without outlier detection nobody is told of errors in a row.
   EXPECT_EQ(config->settings.clusters[0].streaks, (StreakLimits{0, 0, 0}));
+}
+
+TEST(ProxyConfig, LimitsOfAClusterAreOfAllWorkersAndABurstMayWait) {
+  ProxyText text;
+  text.clusters =
+      "clusters:\n  - {name: app, max_requests: 50000, endpoint_connections: 3, max_connections: 70}\n"
+      "  - {name: other, protocol: http1, max_pending: 0}\n";
+  const auto config = parse_proxy_config(text.text(), "p.yaml");
+  ASSERT_TRUE(config) << config.error().message;
+  const auto& clusters = config->settings.clusters;
+  EXPECT_EQ(clusters[0].circuit, (CircuitLimits{70, 50'000, 50'000})) << "max_pending follows max_requests";
+  EXPECT_EQ(clusters[0].endpoint_connections, 3u);
+  EXPECT_EQ(clusters[1].circuit, (CircuitLimits{16384, 0, 16384}));
+  EXPECT_EQ(clusters[1].endpoint_connections, 1024u);
+}
+
+TEST(ProxyConfig, RoutesAreCountedUnlessTheFileSaysNo) {
+  ProxyText text;
+  EXPECT_TRUE(parse_proxy_config(text.text(), "p.yaml")->settings.count_routes);
+  text.proxy = "metrics: {listen: '127.0.0.1:9109', per_route: false}\n";
+  EXPECT_FALSE(parse_proxy_config(text.text(), "p.yaml")->settings.count_routes);
 }
 
 TEST(ProxyConfig, ErrorsNamePlaceFieldAndWhatIsAccepted) {
