@@ -3,6 +3,7 @@
 // balancer.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "lb/l7/endpoint.h"
@@ -13,8 +14,13 @@ class PeakEwma {
  public:
   /// Whether there was an answer yet.
   bool known() const { return value_ns_ >= 0; }
-  /// An answer took `latency`. A failed one only ever raises the average: to fail fast is no merit.
+  /// What a failure is taken for of an endpoint that has not answered yet: most answer faster.
+  static constexpr std::chrono::milliseconds kFirstFailure{100};
+
+  /// An answer took `latency`. A failed one only ever raises the average: to fail fast is no merit, not even
+  /// as the first thing that is known of an endpoint.
   void observe(std::chrono::nanoseconds latency, bool failed, PickTime now, std::chrono::nanoseconds decay) {
+    if (failed && !known()) latency = std::max<std::chrono::nanoseconds>(latency, kFirstFailure);
     const auto seen = static_cast<double>(latency.count());
     const double kept = remembered(now, decay);
     if (seen > value_ns_) {  // also the first

@@ -54,6 +54,15 @@ TEST(PeakEwma, AFastFailureIsNoMerit) {
   EXPECT_NEAR(ms(latency.expected_ns(now, kDecay)), 80, 1e-9);
 }
 
+TEST(PeakEwma, AnEndpointThatBeginsWithAFastFailureIsNotTheFastest) {
+  PeakEwma latency;
+  latency.observe(std::chrono::microseconds(50), true, kStart, kDecay);
+  EXPECT_NEAR(ms(latency.expected_ns(kStart, kDecay)), 100, 1e-9);
+  PeakEwma slower;
+  slower.observe(seconds(3), true, kStart, kDecay);
+  EXPECT_NEAR(ms(slower.expected_ns(kStart, kDecay)), 3000, 1e-9);
+}
+
 TEST(PeakEwma, FadesWhileNobodyAsks) {
   PeakEwma latency = seen(milliseconds(10));
   latency.observe(seconds(5), false, kStart, kDecay);

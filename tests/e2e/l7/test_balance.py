@@ -68,6 +68,21 @@ def test_least_request_keeps_away_from_a_slow_server(site):
     client.close()
 
 
+@pytest.mark.parametrize("harm", ["/sleep/30", "/status/500"])
+def test_peak_ewma_learns_from_answers_whom_to_avoid(site, harm):
+    """One request at a time, so that only the answers tell who is slow, or who answers fast that it has failed."""
+    good = [site.nginx(f"n{number}", server="location ~ ^/(sleep|status)/ { return 200 fast; }") for number in (1, 2)]
+    bad = site.python_peer("h2_server.py", "bad")
+    site.start_proxy([server.port for server in [*good, bad]], cluster={"policy": "peak_ewma"})
+    client = H2Client(site.namespace, FRONT)
+    for _ in range(200):
+        client.finish(client.request(harm))
+    client.close()
+    counts = [requests_of(server) for server in good]
+    assert sum(counts) >= 190, counts
+    assert min(counts) > 20, counts
+
+
 @pytest.mark.parametrize("policy", ["ring_hash", "maglev", "peak_ewma", "random", "weighted_round_robin"])
 def test_every_policy_serves(site, policy):
     servers = [site.nginx(f"n{number}") for number in (1, 2, 3)]
