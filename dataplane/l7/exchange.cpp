@@ -121,11 +121,9 @@ void Exchange::start(UpstreamConnection& upstream) {
   waiting_ = nullptr;
   recorded_ = false;
   asked_at_ = worker_.loop.now();
-  try_deadline_ = kNever;
-  if (policy_->retry && policy_->retry->per_try_timeout.count() != 0) {
-    try_deadline_ = worker_.loop.now() + policy_->retry->per_try_timeout;
-    arm();
-  }
+  const bool per_try = policy_->retry && policy_->retry->per_try_timeout.count() != 0;
+  try_deadline_ = per_try ? asked_at_ + policy_->retry->per_try_timeout : kNever;
+  arm();
   const bool end = request_ended_ && to_upstream_.empty() && !request_has_trailers_;
   upstream.codec().open(up, this, upstream_head(), end, head_method_);
   upstream.wrote();
@@ -144,7 +142,7 @@ void Exchange::on_request_data(std::span<const uint8_t> data, bool end) {
   if (replayable_) keep_for_replay(data);
   send_or_keep(data, end);
   client_->wrote();
-  if (end) set_deadline_of_request();
+  if (end && set_deadline_of_request()) arm();
 }
 
 void Exchange::send_or_keep(std::span<const uint8_t> data, bool end) {
@@ -164,7 +162,7 @@ void Exchange::on_request_trailers() {
   request_ended_ = true;
   request_has_trailers_ = true;
   std::swap(request_trailers_, worker_.headers);
-  set_deadline_of_request();
+  if (set_deadline_of_request()) arm();
   pump_request();
 }
 
@@ -317,6 +315,7 @@ void Exchange::answer(Outcome outcome) {
   response_begun_ = true;
   response_ended_ = true;
   to_client_.clear();
+  arm();
   DecimalText digits;
   if (grpc_) {
     fields.add(HeaderToken::kStatus, "200");

@@ -54,7 +54,7 @@ class Exchange : public ListLink<PendingTag> {
   /// It changes the stream's protocol (RFC 8441): not every connection takes that.
   bool extended_connect() const { return extended_connect_; }
   /// The request waits in `pool`.
-  void wait_in(UpstreamPool& pool) { waiting_ = &pool; }
+  void wait_in(UpstreamPool& pool);
   /// There will be no connection. Ends the exchange, or tries elsewhere.
   void on_no_connection(Outcome outcome);
 
@@ -134,7 +134,7 @@ class Exchange : public ListLink<PendingTag> {
   void record_lost_try(RequestResult result);
 
   // Time.
-  void set_deadline_of_request();
+  bool set_deadline_of_request();
   void arm();
   void on_timer();
   Time next_due() const;

@@ -59,7 +59,7 @@ void Exchange::feed_copies(const HeaderList& trailers) {
     Exchange& copy = *copies_[i];
     copy.request_ended_ = copy.request_has_trailers_ = true;
     copy.request_trailers_ = trailers;
-    copy.set_deadline_of_request();
+    if (copy.set_deadline_of_request()) copy.arm();
     copy.pump_request();
   }
 }
@@ -72,7 +72,7 @@ void Exchange::on_copied_data(std::span<const uint8_t> data, bool end) {
     return;
   }
   send_or_keep(data, end);
-  if (end) set_deadline_of_request();
+  if (end && set_deadline_of_request()) arm();
 }
 
 // The original has ended. Copies that have all of the request go on by themselves.

@@ -37,12 +37,16 @@ void Exchange::dispatch() {
   pool_->enter();
   if (tries_ < kMaxTried) tried_[tries_] = &pool_->endpoint();
   ++tries_;
-  try_deadline_ = worker_.loop.now() + cluster_->settings().pending_timeout;
   if (tries_ == 1 && !is_copy_ && policy_->retry &&
       may_hedge(*policy_->retry, request_.get(HeaderToken::kMethod)))
     hedge_at_ = worker_.loop.now() + policy_->retry->hedge_after;
-  arm();
   pool_->submit(*this);
+}
+
+void Exchange::wait_in(UpstreamPool& pool) {
+  waiting_ = &pool;
+  try_deadline_ = worker_.loop.now() + cluster_->settings().pending_timeout;
+  arm();
 }
 
 // An endpoint that was not tried yet, rather than one to which the last connection failed a moment ago.
@@ -188,8 +192,10 @@ void Exchange::on_upstream_gone(Loss loss) {
 
 // --- time
 
-void Exchange::set_deadline_of_request() {
+// Whether there is one now, or another one. Whoever sends the request on sets the timer.
+bool Exchange::set_deadline_of_request() {
   const Time now = worker_.loop.now();
+  const Time before = deadline_;
   if (grpc_ && policy_->max_grpc_timeout && !grpc_timeout_) {
     if (const auto asked = parse_grpc_timeout(request_.get(HeaderToken::kGrpcTimeout))) {
       const std::chrono::nanoseconds most = *policy_->max_grpc_timeout;
@@ -201,7 +207,7 @@ void Exchange::set_deadline_of_request() {
   }
   if (!grpc_timeout_ && request_ended_ && policy_->request_timeout.count() != 0)
     deadline_ = now + policy_->request_timeout;
-  arm();
+  return deadline_ != before;
 }
 
 Exchange::Time Exchange::next_due() const {
