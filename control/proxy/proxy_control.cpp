@@ -13,6 +13,7 @@ namespace {
 // How often ejections that end, and rates at the end of an interval, are looked at.
 constexpr std::chrono::milliseconds kTick{100};
 constexpr std::chrono::milliseconds kDrainTick{50};
+constexpr std::chrono::milliseconds kConnectFailureTick{1000};
 // Clients that all come back at one moment are a wave for the other proxies.
 constexpr std::chrono::milliseconds kGoawaySpread{1000};
 
@@ -59,7 +60,8 @@ ProxyControl::ProxyControl(boost::asio::io_context& io, ProxyConfig config)
       checks_(io, [this] { update_all(); }),
       discoveries_(io, [this](const std::string& cluster) { on_discovered(cluster); }),
       tick_timer_(io),
-      drain_timer_(io) {}
+      drain_timer_(io),
+      connect_failures_timer_(io) {}
 
 ProxyControl::~ProxyControl() {
   stop();
@@ -86,6 +88,7 @@ Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_contex
   control->watch_outliers();
   control->check_endpoints();
   control->tick();
+  control->log_connect_failures();
   return control;
 }
 
@@ -216,6 +219,19 @@ void ProxyControl::log_outliers(size_t cluster, const std::vector<OutlierEvent>&
                  change_name(event.change), config_.settings.clusters[cluster].name, event.id.to_string(),
                  outlier_reason_name(event.ejection.reason), event.ejection.observed, event.ejection.limit);
   }
+}
+
+// No connection failing is an event of its own: it is looked at what the workers have noted.
+void ProxyControl::log_connect_failures() {
+  for (const ConnectFailureLine& line :
+       connect_failures_.look(proxy_->snapshot(), std::chrono::system_clock::now())) {
+    spdlog::warn("event=connect_failed cluster={} endpoint={} failures={} error={}", line.cluster,
+                 line.endpoint.to_string(), line.failures, log_quoted(line.why));
+  }
+  connect_failures_timer_.expires_after(kConnectFailureTick);
+  connect_failures_timer_.async_wait([this](const auto& cancelled) {
+    if (!cancelled) log_connect_failures();
+  });
 }
 
 void ProxyControl::tick() {

@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "control/health/health_checks.h"
+#include "control/proxy/connect_failure_log.h"
 #include "control/proxy/discoveries.h"
 #include "control/proxy/proxy_config.h"
 #include "dataplane/l7/proxy.h"
@@ -55,6 +56,7 @@ class ProxyControl {
   void update(size_t cluster);
   void update_all();
   void tick();
+  void log_connect_failures();
   void log_outliers(size_t cluster, const std::vector<OutlierEvent>& events);
   void wait_for_end(std::chrono::steady_clock::time_point until, std::function<void(uint64_t)> done);
   std::string target_of(size_t cluster, const EndpointId& id) const;
@@ -67,6 +69,8 @@ class ProxyControl {
   std::unordered_map<std::string, std::unique_ptr<OutlierDetector>> detectors_;
   boost::asio::steady_timer tick_timer_;
   boost::asio::steady_timer drain_timer_;
+  ConnectFailureLog connect_failures_;
+  boost::asio::steady_timer connect_failures_timer_;
 };
 
 }  // namespace sluice::control

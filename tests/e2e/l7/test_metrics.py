@@ -193,6 +193,9 @@ def test_failures_to_connect_are_counted_where_they_happen(site, scraper):
     assert scraper.value("endpoint_connect_failures_total", cluster="app", endpoint="127.0.0.1:9999") == failures
     assert scraper.value("endpoint_connections", cluster="app", endpoint="127.0.0.1:9999") == 0
     assert scraper.value("cluster_retries_total", cluster="app") >= 1
+    said = re.compile(r'level=warning event=connect_failed cluster=app endpoint=127.0.0.1:9999 failures=\d+ '
+                      r'error="Connection refused"')
+    wait_for(lambda: said.search(site.proxy.output()), 10, "the log to say why")
 
 
 def test_alert_rules_and_dashboard_name_metrics_that_exist():
