@@ -78,7 +78,9 @@ class Town:
 
     def metric(self, name):
         """Samples by their labels."""
-        text = self.site.namespace.run(["curl", "-sS", f"http://127.0.0.1:{METRICS}/metrics"]).stdout
+        # They are served a moment after the proxy has begun to listen.
+        text = self.site.namespace.run(["curl", "-sS", "--retry", "10", "--retry-delay", "1", "--retry-connrefused",
+                                        f"http://127.0.0.1:{METRICS}/metrics"]).stdout
         found = re.findall(rf"^{name}\{{(.*?)\}} (\S+)$", text, re.M)
         return {labels: float(value) for labels, value in found}
 
