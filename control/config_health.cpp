@@ -55,6 +55,7 @@ void read_health(const ConfigSection& section, HealthCheck& check) {
   section.choice("passive", check.passive, {{"on", true}, {"off", false}});
   section.number("rise", check.rise);
   section.number("fall", check.fall);
+  section.flag("answer_decides", check.answer_decides);
   section.value("path", check.path, [](const std::string& text) -> Result<std::string> {
     const bool fits = text.starts_with('/') && text.find_first_of(" \r\n") == std::string::npos;
     return fits ? Result<std::string>(text) : fail("");

@@ -44,6 +44,7 @@ struct HealthCheck {
   std::chrono::milliseconds timeout{1000};       ///< for one check, connection included
   uint32_t rise = 2;                             ///< good checks in a row that make a backend healthy
   uint32_t fall = 3;                             ///< bad checks in a row that make it unhealthy
+  bool answer_decides = false;  ///< an answer that is not good does at once; `fall` is for no answer at all
 
   std::string path = "/";  ///< http, https, http2
   std::string host;        ///< Host or :authority, and TLS server name; "": the address

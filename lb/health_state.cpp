@@ -4,7 +4,8 @@
 
 namespace sluice {
 
-bool HealthState::on_check(bool good, HealthTime now, const HealthCheck& check, const PoolPolicy& policy) {
+bool HealthState::on_check(bool good, HealthTime now, const HealthCheck& check, const PoolPolicy& policy,
+                           bool decisive) {
   const bool first = !settled_;
   settled_ = true;
   if (good == healthy_) {
@@ -16,7 +17,7 @@ bool HealthState::on_check(bool good, HealthTime now, const HealthCheck& check, 
     if ((!first && streak_ < check.rise) || now < held_until_) return false;
     healthy_ = true;
   } else {
-    if (streak_ < check.fall) return false;
+    if (!decisive && streak_ < check.fall) return false;
     fall(now, policy);
   }
   streak_ = 0;

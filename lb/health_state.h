@@ -18,8 +18,10 @@ class HealthState {
  public:
   explicit HealthState(bool trusted) : healthy_(trusted), settled_(trusted) {}
 
-  /// Takes in the result of one check that ended at `now`. True if healthy() changed.
-  bool on_check(bool good, HealthTime now, const HealthCheck& check, const PoolPolicy& policy);
+  /// Takes in the result of one check that ended at `now`. True if healthy() changed. `decisive`: one that is
+  /// bad makes unhealthy at once, without check.fall.
+  bool on_check(bool good, HealthTime now, const HealthCheck& check, const PoolPolicy& policy,
+                bool decisive = false);
 
   /// Traffic shows at `now` that the backend is in trouble, whatever its checks say: it is unhealthy at once
   /// and for at least `hold`. True if healthy() changed.

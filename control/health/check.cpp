@@ -14,7 +14,8 @@
 namespace sluice::control {
 
 CheckResult Check::timed_out(std::chrono::milliseconds limit) const {
-  return CheckResult::bad(fmt::format("no {} within {} ms", awaited(), limit.count()));
+  return CheckResult::bad(fmt::format("no {} within {} ms", awaited(), limit.count()),
+                          CheckResult::Failure::kTimeout);
 }
 
 std::shared_ptr<Check> make_check(const CheckContext& context, const HealthTarget& target) {

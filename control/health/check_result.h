@@ -13,13 +13,22 @@ struct CheckResult {
     kBad,
     kNotRun,  ///< this node could not check (no file descriptors, ...): says nothing about the backend
   };
+  /// What kind of failure kBad is.
+  enum class Failure {
+    kAnswer,   ///< the server answered, and not as expected
+    kNetwork,  ///< no connection, no handshake, or it broke
+    kTimeout,  ///< no end in time
+  };
   Verdict verdict = Verdict::kGood;
   std::string error;     ///< one line for people; "" if good
   bool answered = true;  ///< false: good because of silence, so there is no latency
+  Failure failure = Failure::kAnswer;
 
   static CheckResult good() { return {}; }
   static CheckResult good_silence() { return {Verdict::kGood, "", false}; }
-  static CheckResult bad(std::string error) { return {Verdict::kBad, std::move(error), true}; }
+  static CheckResult bad(std::string error, Failure failure = Failure::kAnswer) {
+    return {Verdict::kBad, std::move(error), true, failure};
+  }
   static CheckResult not_run(std::string error) { return {Verdict::kNotRun, std::move(error), true}; }
 };
 

@@ -285,7 +285,8 @@ void HealthChecks::count(Target& target, const CheckResult& result, HealthTime n
   health.failures += good ? 0 : 1;
   health.last_error = result.error;
   health.last_check = system_clock::now();
-  const bool changed = target.state.on_check(good, now, settings.check, settings.policy);
+  const bool decisive = settings.check.answer_decides && result.failure == CheckResult::Failure::kAnswer;
+  const bool changed = target.state.on_check(good, now, settings.check, settings.policy, decisive);
   const bool first = !health.settled;
   health.settled = true;
   health.healthy = target.state.healthy();
@@ -293,6 +294,7 @@ void HealthChecks::count(Target& target, const CheckResult& result, HealthTime n
   if (health.healthy) target.passive_error.clear();
   if (health.held && !target.passive_error.empty()) health.last_error = target.passive_error;
   if (changed) health.since = health.last_check;
+  if (observe_) observe_({settings, health, result, changed, health.checks == 1});
   if (changed || (first && !good)) log_change(target);
   if (changed || first) schedule_change();
 }

@@ -30,6 +30,15 @@
 
 namespace sluice::control {
 
+/// One check that has ended, good or bad, and what followed.
+struct CheckedEvent {
+  const HealthTarget& target;
+  const BackendHealth& health;  ///< with this check taken in
+  const CheckResult& result;
+  bool changed;  ///< health.healthy is another than before
+  bool first;    ///< no check of this target had ended before
+};
+
 /// Lives on one thread: the one that runs `io`.
 class HealthChecks {
  public:
@@ -43,6 +52,9 @@ class HealthChecks {
 
   /// The way for targets with a VIP: there before the first of them, and longer than this object.
   void set_tunnel(TunnelPath* tunnel) { context_.tunnel = tunnel; }
+
+  /// `observe` is called for each check that ends with a result, from the io_context; it must not call back.
+  void set_observer(std::function<void(const CheckedEvent&)> observe) { observe_ = std::move(observe); }
 
   /// Checks exactly these from now on. A target that was there before, by pool and address, keeps its state;
   /// if its settings have changed it is checked anew soon. A new one is unhealthy until its first check is
@@ -99,6 +111,7 @@ class HealthChecks {
 
   boost::asio::io_context& io_;
   const std::function<void()> on_change_;
+  std::function<void(const CheckedEvent&)> observe_;
   TlsContexts tls_;
   CheckContext context_{io_, tls_};
   boost::asio::steady_timer due_timer_;

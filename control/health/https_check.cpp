@@ -52,20 +52,22 @@ void HttpsCheck::on_handshake(const boost::system::error_code& error) {
     return;
   }
   if (name_refused_) {
-    finish(
-        CheckResult::bad(fmt::format("certificate refused: it is not for '{}'", printable(server_name()))));
+    finish(CheckResult::bad(fmt::format("certificate refused: it is not for '{}'", printable(server_name())),
+                            CheckResult::Failure::kNetwork));
     return;
   }
   const long verified = SSL_get_verify_result(tls_.native_handle());
   if (target_.check.verify_certificate && verified != X509_V_OK) {
     finish(CheckResult::bad(
-        fmt::format("certificate refused: {}", printable(X509_verify_cert_error_string(verified)))));
+        fmt::format("certificate refused: {}", printable(X509_verify_cert_error_string(verified))),
+        CheckResult::Failure::kNetwork));
   } else if (error == ssl::error::stream_truncated || error == boost::asio::error::eof) {
     finish(socket_failure(boost::asio::error::eof, "in the TLS handshake"));
   } else if (error.category() == boost::system::system_category()) {
     finish(socket_failure(error, "in the TLS handshake"));
   } else {
-    finish(CheckResult::bad(fmt::format("TLS handshake failed: {}", printable(error.message()))));
+    finish(CheckResult::bad(fmt::format("TLS handshake failed: {}", printable(error.message())),
+                            CheckResult::Failure::kNetwork));
   }
 }
 

@@ -39,7 +39,8 @@ CheckResult socket_failure(const boost::system::error_code& error, std::string_v
   if (error.category() == boost::system::system_category() && is_own_fault(error.value())) {
     return CheckResult::not_run(fmt::format("check not run: {}", error.message()));
   }
-  return CheckResult::bad(when.empty() ? words(error) : fmt::format("{} {}", words(error), when));
+  return CheckResult::bad(when.empty() ? words(error) : fmt::format("{} {}", words(error), when),
+                          CheckResult::Failure::kNetwork);
 }
 
 }  // namespace sluice::control

@@ -20,7 +20,7 @@ namespace {
 CheckResult udp_failure(const boost::system::error_code& error) {
   // What a connected UDP socket makes of ICMP port unreachable.
   if (error.value() == ECONNREFUSED)
-    return CheckResult::bad("port unreachable (ICMP): nothing listens there");
+    return CheckResult::bad("port unreachable (ICMP): nothing listens there", CheckResult::Failure::kNetwork);
   return socket_failure(error);
 }
 

@@ -15,6 +15,10 @@ using l7::HttpVersion;
 
 constexpr uint32_t kHttp1Connections = 1024;
 
+Result<std::string> absolute_path(const std::string& text) {
+  return text.starts_with('/') ? Result<std::string>(text) : fail("");
+}
+
 void read_pick(const ConfigSection& section, PickSettings& pick) {
   section.choice("policy", pick.policy,
                  {{"round_robin", PickPolicy::kRoundRobin},
@@ -29,6 +33,14 @@ void read_pick(const ConfigSection& section, PickSettings& pick) {
   read_milliseconds(section, "slow_start", pick.slow_start.window);
 }
 
+void read_cluster_health(const ConfigSection& section, ClusterCare& care) {
+  read_health(section, care.health);
+  section.value("event_log", care.event_log, absolute_path);
+  const YamlNode* every = section.flag("log_every_failure", care.log_every_failure);
+  if (every != nullptr && care.log_every_failure && care.event_log.empty())
+    section.report(*every, "log_every_failure", "found without event_log; accepted: beside it");
+}
+
 void read_outlier(const ConfigSection& section, ClusterSettings& cluster, ClusterCare& care) {
   if (section.node() == nullptr) return;
   OutlierSettings& outlier = care.outlier.emplace();
@@ -36,11 +48,20 @@ void read_outlier(const ConfigSection& section, ClusterSettings& cluster, Cluste
   section.number("gateway_errors", outlier.streaks.gateway_errors);
   section.number("connect_failures", outlier.streaks.connect_failures);
   section.flag("success_rate", outlier.success_rate);
+  uint32_t thousandths = static_cast<uint32_t>(outlier.success_rate_factor * 1000);
+  uint32_t min_gap = static_cast<uint32_t>(outlier.success_rate_min_gap);
+  if (section.number("success_rate_factor", thousandths)) outlier.success_rate_factor = thousandths / 1000.0;
+  if (section.number("success_rate_min_gap", min_gap)) outlier.success_rate_min_gap = min_gap;
+  section.number("success_rate_endpoints", outlier.success_rate_endpoints);
+  section.number("success_rate_requests", outlier.success_rate_requests);
   section.number("failure_percentage", outlier.failure_percentage);
+  section.number("failure_percentage_endpoints", outlier.failure_percentage_endpoints);
+  section.number("failure_percentage_requests", outlier.failure_percentage_requests);
   read_milliseconds(section, "interval", outlier.interval);
   read_milliseconds(section, "base_ejection", outlier.base_ejection);
   read_milliseconds(section, "max_ejection", outlier.max_ejection);
   section.number("max_ejection_percent", outlier.max_ejection_percent);
+  section.value("event_log", care.outlier_event_log, absolute_path);
   cluster.streaks = outlier.streaks;
   if (auto good = check_outlier_settings(outlier); !good)
     section.report(*section.node(), {}, good.error().message);
@@ -69,7 +90,7 @@ void read_cluster(const ConfigSection& section, ProxyDraft& draft) {
   section.number("stream_window", cluster.http2.stream_window);
   cluster.http1.stream_window = cluster.http2.stream_window;
   read_client_tls(section.section("tls"), cluster);
-  read_health(section.section("health"), care.health);
+  read_cluster_health(section.section("health"), care);
   cluster.streaks = {0, 0, 0};
   read_outlier(section.section("outlier"), cluster, care);
   ClusterEndpoints listed = read_endpoints(section, care.health.port);

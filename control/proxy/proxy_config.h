@@ -27,6 +27,9 @@ struct ClusterCare {
   std::vector<uint16_t> check_ports;  ///< of each endpoint
   std::optional<OutlierSettings> outlier;
   std::optional<Discovery> discovery;  ///< instead of endpoints in the cluster's settings
+  std::string event_log;               ///< file for what checks find; "": none
+  bool log_every_failure = false;      ///< there, each bad check, not only what changes the state
+  std::string outlier_event_log;       ///< file for ejections; "": none
 };
 
 struct ProxyConfig {

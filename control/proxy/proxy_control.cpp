@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 
 #include "control/log_line.h"
+#include "control/proxy/health_event.h"
 
 namespace sluice::control {
 namespace {
@@ -40,18 +41,6 @@ std::vector<Endpoint> published(const l7::ProxySnapshot& snapshot, const std::st
   return endpoints;
 }
 
-std::string_view change_name(OutlierChange change) {
-  switch (change) {
-    case OutlierChange::kEjected:
-      return "ejected";
-    case OutlierChange::kReadmitted:
-      return "readmitted";
-    case OutlierChange::kSpared:
-      return "ejection_spared";
-  }
-  return "";
-}
-
 }  // namespace
 
 ProxyControl::ProxyControl(boost::asio::io_context& io, ProxyConfig config)
@@ -61,7 +50,13 @@ ProxyControl::ProxyControl(boost::asio::io_context& io, ProxyConfig config)
       discoveries_(io, [this](const std::string& cluster) { on_discovered(cluster); }),
       tick_timer_(io),
       drain_timer_(io),
-      connect_failures_timer_(io) {}
+      connect_failures_timer_(io) {
+  checks_.set_observer([this](const CheckedEvent& event) {
+    // See target_of(): what is behind the last slash is the endpoint.
+    const std::string_view pool = event.target.pool;
+    event_log_.checked(pool.substr(0, pool.rfind('/')), event);
+  });
+}
 
 ProxyControl::~ProxyControl() {
   stop();
@@ -69,6 +64,9 @@ ProxyControl::~ProxyControl() {
 
 Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_context& io, ProxyConfig config) {
   std::unique_ptr<ProxyControl> control(new ProxyControl(io, std::move(config)));
+  auto event_log = HealthEventLog::open(control->config_);
+  if (!event_log) return tl::unexpected(event_log.error());
+  control->event_log_ = *std::move(event_log);
   control->discover();
   const auto discovered = [&control](const std::string& cluster) {
     const ClusterEndpoints* found = control->discoveries_.find(cluster);
@@ -102,11 +100,14 @@ Result<void> ProxyControl::apply(ProxyConfig config) {
   auto snapshot = l7::build_snapshot(with_discovered(config, known), &proxy_->snapshot(),
                                      std::chrono::steady_clock::now());
   if (!snapshot) return tl::unexpected(snapshot.error());
+  auto event_log = HealthEventLog::open(config);
+  if (!event_log) return tl::unexpected(event_log.error());
   const auto tls = snapshot->tls;
   if (auto applied = proxy_->apply(*std::move(snapshot)); !applied) return applied;
   for (const std::string& warning : tls->warnings)
     spdlog::warn("event=tls_warning text={}", log_quoted(warning));
   config_ = std::move(config);
+  event_log_ = *std::move(event_log);
   watch_outliers();
   discoveries_.use(config_, known);
   check_endpoints();
@@ -216,8 +217,10 @@ void ProxyControl::update_all() {
 void ProxyControl::log_outliers(size_t cluster, const std::vector<OutlierEvent>& events) {
   for (const OutlierEvent& event : events) {
     spdlog::warn("event={} cluster={} endpoint={} reason={} observed={:.1f} limit={:.1f}",
-                 change_name(event.change), config_.settings.clusters[cluster].name, event.id.to_string(),
-                 outlier_reason_name(event.ejection.reason), event.ejection.observed, event.ejection.limit);
+                 outlier_change_name(event.change), config_.settings.clusters[cluster].name,
+                 event.id.to_string(), outlier_reason_name(event.ejection.reason), event.ejection.observed,
+                 event.ejection.limit);
+    event_log_.outlier(config_.settings.clusters[cluster].name, event);
   }
 }
 

@@ -13,6 +13,7 @@
 #include "control/health/health_checks.h"
 #include "control/proxy/connect_failure_log.h"
 #include "control/proxy/discoveries.h"
+#include "control/proxy/health_event_log.h"
 #include "control/proxy/proxy_config.h"
 #include "dataplane/l7/proxy.h"
 #include "lb/l7/outlier_detector.h"
@@ -64,6 +65,7 @@ class ProxyControl {
   boost::asio::io_context& io_;
   ProxyConfig config_;
   std::unique_ptr<l7::Proxy> proxy_;
+  HealthEventLog event_log_;
   HealthChecks checks_;
   Discoveries discoveries_;
   std::unordered_map<std::string, std::unique_ptr<OutlierDetector>> detectors_;

@@ -20,6 +20,8 @@ constexpr std::string_view kDnsName = "a DNS name; one that ends with a dot is n
 constexpr std::string_view kFlag = "true or false";
 constexpr uint64_t kHour = 3'600'000;
 
+constexpr std::string_view kEventLog = "the absolute path of a file, which is made if it is not there";
+
 constexpr ConfigField kGlobal[] = {
     {"proxy", "a map", "all defaults", "This proxy."},
     {"proxy.name", kName, "the host's name", "What this proxy is called in reports."},
@@ -325,8 +327,20 @@ constexpr ConfigField kClusters[] = {
      1'000'000},
     {"clusters[].outlier.success_rate", kFlag, "true",
      "Whether endpoints whose success rate is far below the mean of all are ejected."},
+    {"clusters[].outlier.success_rate_factor", "", "1900",
+     "How far below, in thousandths of the rates' standard deviation.", 0, 1'000'000},
+    {"clusters[].outlier.success_rate_min_gap", "", "5",
+     "And at least so many percentage points below the mean.", 0, 100},
+    {"clusters[].outlier.success_rate_endpoints", "", "5",
+     "Fewer endpoints with enough requests are not judged so.", 1, 1'000'000},
+    {"clusters[].outlier.success_rate_requests", "", "100", "What is enough, in one interval.", 1,
+     1'000'000'000},
     {"clusters[].outlier.failure_percentage", "", "0", "Percent of failed requests that eject; 0: off.", 0,
      100},
+    {"clusters[].outlier.failure_percentage_endpoints", "", "5",
+     "Fewer endpoints with enough requests are not judged so.", 1, 1'000'000},
+    {"clusters[].outlier.failure_percentage_requests", "", "50", "What is enough, in one interval.", 1,
+     1'000'000'000},
     {"clusters[].outlier.interval", kTime, "10s", "How long requests are counted before rates are judged.",
      100, kHour},
     {"clusters[].outlier.base_ejection", kTime, "30s",
@@ -334,6 +348,15 @@ constexpr ConfigField kClusters[] = {
     {"clusters[].outlier.max_ejection", kTime, "5m", "The longest ejection.", 10, 24 * kHour},
     {"clusters[].outlier.max_ejection_percent", "", "10",
      "Percent of all endpoints that may be out; the first one may always.", 0, 100},
+    {"clusters[].outlier.event_log", kEventLog, "none", "One line of JSON for each ejection and its end."},
+};
+
+// Behind the fields of clusters[].health that sluiced's pools have, too.
+constexpr ConfigField kHealth[] = {
+    {"answer_decides", kFlag, "false",
+     "Whether an answer that is not good makes unhealthy at once, without fall; silence never does."},
+    {"event_log", kEventLog, "none", "One line of JSON for each change of an endpoint's health."},
+    {"log_every_failure", kFlag, "false", "Whether event_log has a line for each bad check."},
 };
 
 /// The table's rows, those that repeat under several paths included.
@@ -379,6 +402,7 @@ class Rows {
           texts_.emplace_back("clusters[].health" + std::string(field.path.substr(kFrom.size())));
       if (field.path.ends_with(".port")) rows_.back().otherwise = "the endpoint's port";
     }
+    append_below("clusters[].health", kHealth);
   }
 
   std::deque<std::string> texts_;

@@ -1,5 +1,6 @@
 #include "control/health/health_checks.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <spdlog/spdlog.h>
@@ -113,6 +114,54 @@ TEST_F(HealthChecksTest, ABackendFallsAndRises) {
   ASSERT_TRUE(run_until([&] { return !health().healthy; }));
   EXPECT_EQ(health().last_error, "connection refused");
   EXPECT_GT(health().since, healthy_since);
+}
+
+TEST_F(HealthChecksTest, AnAnswerMayDecideAtOnceButSilenceNever) {
+  // Accepts and never answers, so for HTTP that is a time-out; nothing listens at the other port.
+  HealthTarget silent = target(listener_.port, "silent");
+  silent.trusted = true;
+  silent.check.kind = HealthCheckKind::kHttp;
+  silent.check.timeout = milliseconds(20);
+  silent.check.fall = 2;
+  silent.check.answer_decides = true;
+  // An echo of the request is an answer, and no HTTP one.
+  tcp::acceptor echo(io_, tcp::endpoint(tcp::v4(), 0));
+  echo.async_accept([](const boost::system::error_code& error, tcp::socket socket) {
+    if (!error)
+      boost::asio::write(socket, boost::asio::buffer("HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n", 42));
+  });
+  HealthTarget answering = silent;
+  answering.pool = "answering";
+  answering.port = echo.local_endpoint().port();
+  answering.check.timeout = seconds(5);
+  checks_->set_targets({silent, answering});
+  ASSERT_TRUE(run_until([&] { return !health("answering").healthy; }));
+  EXPECT_EQ(health("answering").failures, 1u);
+  ASSERT_TRUE(run_until([&] { return !health("silent").healthy; }));
+  EXPECT_EQ(health("silent").failures, 2u);
+}
+
+TEST_F(HealthChecksTest, WhoeverObservesIsToldOfEveryCheck) {
+  std::vector<std::string> seen;
+  checks_->set_observer([&](const CheckedEvent& event) {
+    seen.push_back(fmt::format("{}{}{}{}",
+                               event.result.verdict == CheckResult::Verdict::kGood ? "good" : "bad",
+                               event.first ? " first" : "", event.changed ? " changed" : "",
+                               event.result.failure == CheckResult::Failure::kNetwork ? " network" : ""));
+  });
+  HealthTarget trusted = target(listener_.port);
+  trusted.trusted = true;
+  trusted.check.fall = 2;
+  checks_->set_targets({trusted});
+  ASSERT_TRUE(run_until([&] { return seen.size() == 2; }));
+  EXPECT_EQ(seen, (std::vector<std::string>{"good first", "good"}));
+  listener_.close();
+  seen.clear();
+  ASSERT_TRUE(run_until([&] { return seen.size() >= 3; }));
+  // The last check before the port closed may have ended behind it.
+  if (seen.front() == "good") seen.erase(seen.begin());
+  seen.resize(2);
+  EXPECT_EQ(seen, (std::vector<std::string>{"bad network", "bad changed network"}));
 }
 
 TEST_F(HealthChecksTest, ATrustedBackendIsHealthyUntilEnoughBadChecks) {

@@ -55,6 +55,13 @@ TEST(HealthState, ATrustedBackendNeedsFallToFall) {
   EXPECT_EQ(trusted.run("---"), "HHu");
 }
 
+TEST(HealthState, ADecisiveCheckNeedsNoRow) {
+  Sequence trusted(true);
+  EXPECT_TRUE(trusted.state.on_check(false, trusted.now, trusted.check, trusted.policy, true));
+  EXPECT_FALSE(trusted.state.healthy());
+  EXPECT_EQ(trusted.run("++"), "uH");
+}
+
 TEST(HealthState, OnlyChecksInARowCount) {
   Sequence trusted(true);
   EXPECT_EQ(trusted.run("--+--+--"), "HHHHHHHH");

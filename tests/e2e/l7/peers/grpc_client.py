@@ -22,7 +22,7 @@ class Echo:
         self.channel = grpc.insecure_channel(place if ":" in place else f"127.0.0.1:{place}", options=OPTIONS)
 
     def __getattr__(self, name):
-        kind = {"ServerStream": "unary_stream", "Endless": "unary_stream", "ClientStream": "stream_unary",
+        kind = {"ServerStream": "unary_stream", "Endless": "unary_stream", "Stream": "unary_stream", "ClientStream": "stream_unary",
                 "Bidi": "stream_stream"}.get(name, "unary_unary")
         return getattr(self.channel, kind)(f"/test.Echo/{name}")
 
@@ -148,8 +148,21 @@ def on_demand(echo):
     return {"total": total}
 
 
+def streams(echo, count):
+    """That many calls that are answered as a stream, one after another: who answered, and the code if not OK."""
+    ended = collections.Counter()
+    for _ in range(int(count)):
+        names = []
+        try:
+            names.extend(message.decode() for message in echo.Stream(b"", timeout=TIMEOUT_S))
+            ended[names[0]] += 1
+        except grpc.RpcError as error:
+            ended[" ".join([*names, error.code().name])] += 1
+    return ended
+
+
 SCENARIOS = (unary, binary_metadata, large, server_stream, client_stream, bidi, deadline, remaining, cancel, fail,
-             unknown, spread, at_once, hold, on_demand)
+             unknown, spread, at_once, hold, on_demand, streams)
 
 
 def main():
