@@ -88,6 +88,8 @@ void read_cluster(const ConfigSection& section, ProxyDraft& draft) {
   section.number("retry_percent", cluster.retry_budget.percent);
   section.number("retry_min", cluster.retry_budget.min_concurrent);
   section.number("stream_window", cluster.http2.stream_window);
+  section.choice("malformed_message", cluster.http2.malformed_ends_connection,
+                 {{"stream", false}, {"connection", true}});
   cluster.http1.stream_window = cluster.http2.stream_window;
   read_client_tls(section.section("tls"), cluster);
   read_cluster_health(section.section("health"), care);

@@ -81,6 +81,8 @@ constexpr ConfigField kListeners[] = {
      "Number of a request's header fields above which it is refused.", 10, 10'000},
     {"listeners[].stream_window", "", "262144",
      "Bytes of a request's body that are held for an endpoint that does not take them yet.", 65535, 1u << 30},
+    {"listeners[].malformed_message", "stream or connection", "stream",
+     "What a malformed request of an HTTP/2 client ends; see RFC 9113 section 8.1.1."},
     {"listeners[].websocket", kFlag, "true",
      "Whether HTTP/1.1 clients may upgrade to WebSocket, and HTTP/2 clients "
      "may use extended CONNECT."},
@@ -263,6 +265,8 @@ constexpr ConfigField kClusters[] = {
     {"clusters[].retry_min", "", "32", "Retries at once that are always allowed.", 0, 1u << 20},
     {"clusters[].stream_window", "", "262144",
      "Bytes of a response's body that are held for a client that does not take them yet.", 65535, 1u << 30},
+    {"clusters[].malformed_message", "stream or connection", "stream",
+     "What a malformed response of an HTTP/2 endpoint ends; see RFC 9113 section 8.1.1."},
 
     {"clusters[].endpoints", "a list of maps", "none", "The servers."},
     {"clusters[].endpoints[].address", "an IPv4 or IPv6 address", kRequired, "Address of the server."},

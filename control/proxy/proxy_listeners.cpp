@@ -59,6 +59,8 @@ void read_listener(const ConfigSection& section, ProxyDraft& draft) {
   section.number("max_header_bytes", listener.http2.headers.list_size);
   section.number("max_header_fields", listener.http2.headers.fields);
   section.number("stream_window", listener.http2.stream_window);
+  section.choice("malformed_message", listener.http2.malformed_ends_connection,
+                 {{"stream", false}, {"connection", true}});
   section.flag("websocket", listener.http1.websocket);
   section.value("health_path", listener.health_path, [](const std::string& text) -> Result<std::string> {
     return text.starts_with('/') ? Result<std::string>(text) : fail("");

@@ -75,6 +75,11 @@ CodecEvent Http2Session::stream_error(uint32_t id, Http2Error error, const char*
   return event;
 }
 
+CodecEvent Http2Session::malformed(uint32_t id, const char* reason) {
+  return settings_.malformed_ends_connection ? fatal(Http2Error::kProtocolError, reason)
+                                             : stream_error(id, Http2Error::kProtocolError, reason);
+}
+
 bool Http2Session::abused(int32_t cost) {
   abuse_ += cost;
   return abuse_ > settings_.abuse_limit;
@@ -233,19 +238,18 @@ CodecEvent Http2Session::on_data_begin(const FrameHeader& header, std::span<cons
   }
   if (stream->remote_closed)
     return stream_error(header.stream, Http2Error::kStreamClosed, "DATA behind the end of the stream");
-  if (!stream->head_seen)
-    return stream_error(header.stream, Http2Error::kProtocolError, "DATA before HEADERS");
+  if (!stream->head_seen) return malformed(header.stream, "DATA before HEADERS");
   stream->receive_window -= length;
   if (length != 0 && stream->receive_window < -unacknowledged_window()) {
     return stream_error(header.stream, Http2Error::kFlowControlError, "more DATA than the stream's window");
   }
   if (stream->bodyless && data != 0) {
-    return stream_error(header.stream, Http2Error::kProtocolError, "a body where there can be none");
+    return malformed(header.stream, "a body where there can be none");
   }
   if (stream->body_left >= 0) {
     stream->body_left -= data;
     if (stream->body_left < 0 || (data_end_stream_ && stream->body_left != 0)) {
-      return stream_error(header.stream, Http2Error::kProtocolError, "body and content-length differ");
+      return malformed(header.stream, "body and content-length differ");
     }
   }
   if (useless) {
@@ -348,6 +352,8 @@ CodecEvent Http2Session::on_header_block(std::span<const uint8_t> block) {
       event.error = Http2Error::kEnhanceYourCalm;
       event.head.error = text_of(HpackError::kTooLarge).data();
     }
+    if (event.head.error != nullptr && !too_large && settings_.malformed_ends_connection)
+      return fatal(Http2Error::kProtocolError, event.head.error);
     if (event.head.error != nullptr && cancelled())
       return fatal(Http2Error::kEnhanceYourCalm, "too many malformed requests");
     return event;
@@ -392,23 +398,16 @@ CodecEvent Http2Session::on_message(CodecStream& stream, bool end_stream) {
   event.stream_id = stream.id;
   event.end_stream = end_stream;
   if (stream.head_seen) {
-    if (stream.tunnel)
-      return stream_error(stream.id, Http2Error::kProtocolError, "HEADERS inside of a tunnel");
-    if (!end_stream)
-      return stream_error(stream.id, Http2Error::kProtocolError, "trailers without END_STREAM");
-    if (const char* error = check_trailers(scratch_))
-      return stream_error(stream.id, Http2Error::kProtocolError, error);
-    if (stream.body_left > 0)
-      return stream_error(stream.id, Http2Error::kProtocolError, "body and content-length differ");
+    if (stream.tunnel) return malformed(stream.id, "HEADERS inside of a tunnel");
+    if (!end_stream) return malformed(stream.id, "trailers without END_STREAM");
+    if (const char* error = check_trailers(scratch_)) return malformed(stream.id, error);
+    if (stream.body_left > 0) return malformed(stream.id, "body and content-length differ");
     event.kind = Kind::kTrailers;
   } else {
     event.head = check_response(scratch_);
-    if (event.head.error != nullptr)
-      return stream_error(stream.id, Http2Error::kProtocolError, event.head.error);
+    if (event.head.error != nullptr) return malformed(stream.id, event.head.error);
     if (event.head.status < 200) {
-      if (end_stream)
-        return stream_error(stream.id, Http2Error::kProtocolError,
-                            "informational response that ends the stream");
+      if (end_stream) return malformed(stream.id, "informational response that ends the stream");
       if (abused(kUselessFrame))
         return fatal(Http2Error::kEnhanceYourCalm, "too many informational responses");
       event.kind = Kind::kInformational;
@@ -422,7 +421,7 @@ CodecEvent Http2Session::on_message(CodecStream& stream, bool end_stream) {
     stream.tunnel = stream.tunnel && event.head.status < 300;
     stream.body_left = stream.bodyless || stream.tunnel ? -1 : event.head.content_length;
     if (end_stream && stream.body_left > 0) {
-      return stream_error(stream.id, Http2Error::kProtocolError, "body and content-length differ");
+      return malformed(stream.id, "body and content-length differ");
     }
   }
   if (end_stream) close_remote(stream);

@@ -39,6 +39,9 @@ struct Http2Settings {
   int32_t abuse_limit = 1000;
   /// Streams that the peer may reset, or make this side reset, ahead of those that come to their end.
   int32_t cancel_limit = 200;
+  /// What a malformed message ends (RFC 9113 section 8.1.1 lets a receiver choose): its stream, or the
+  /// connection.
+  bool malformed_ends_connection = false;
 };
 
 class Http2Session {
@@ -125,6 +128,7 @@ class Http2Session {
   };
   CodecEvent fatal(Http2Error error, const char* reason);
   CodecEvent stream_error(uint32_t id, Http2Error error, const char* reason);
+  CodecEvent malformed(uint32_t id, const char* reason);
   bool abused(int32_t cost);
   bool cancelled();
   bool answers_pile_up() const;

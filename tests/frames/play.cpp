@@ -107,6 +107,8 @@ class Play {
         settings_.headers.fields = value;
       } else if (key == "extended_connect") {
         settings_.extended_connect = value != 0;
+      } else if (key == "malformed_ends_connection") {
+        settings_.malformed_ends_connection = value != 0;
       } else if (key == "output_limit") {
         settings_.output_limit = value;
       } else if (key == "abuse_limit") {
