@@ -15,8 +15,8 @@
 #include "control/log.h"
 #include "control/log_line.h"
 #include "control/metrics/metrics_server.h"
-#include "control/proxy/proxy_config.h"
 #include "control/proxy/proxy_control.h"
+#include "control/proxy/proxy_file.h"
 #include "control/proxy/proxy_metrics.h"
 #include "control/service_manager.h"
 #include "dataplane/l7/kernel_tls.h"
@@ -33,10 +33,13 @@ constexpr uint64_t kFilesWanted = 1u << 20;
 
 po::options_description options() {
   po::options_description all(
-      "Usage: sluice-proxy [--config FILE]\n       sluice-proxy --check FILE\n\nOptions");
+      "Usage: sluice-proxy [--config FILE]\n       sluice-proxy --envoy FILE [--workers N]\n"
+      "       sluice-proxy --check FILE\n\nOptions");
   // clang-format off
   all.add_options()
       ("config", po::value<std::string>()->default_value(kDefaultConfig)->value_name("FILE"), "run with this file")
+      ("envoy", po::value<std::string>()->value_name("FILE"), "run with this static bootstrap of Envoy's")
+      ("workers", po::value<uint32_t>()->value_name("N"), "Envoy's file: threads that carry requests, 1 to 256; otherwise one per processor")
       ("check", po::value<std::string>()->value_name("FILE"), "check a file, say what is wrong with it, and exit")
       ("help", "show this and exit")
       ("version", "show the version and exit");
@@ -44,12 +47,15 @@ po::options_description options() {
   return all;
 }
 
-int check(const std::string& path) {
-  const auto config = sluice::load_proxy_config(path);
-  if (!config) {
-    std::cerr << config.error().message << '\n';
+int check(const sluice::ProxyFile& file) {
+  const std::string& path = file.path;
+  const auto loaded = sluice::load_proxy_file(file);
+  if (!loaded) {
+    std::cerr << loaded.error().message << '\n';
     return kBadConfig;
   }
+  for (const std::string& warning : loaded->warnings) fmt::print("warning: {}\n", warning);
+  const sluice::ProxyConfig* config = &loaded->config;
   // Certificates and all else that the file names are read, too.
   const auto snapshot =
       sluice::l7::build_snapshot(std::make_shared<sluice::l7::ProxySettings>(config->settings), nullptr,
@@ -66,12 +72,19 @@ int check(const std::string& path) {
   return kOk;
 }
 
+void log_warnings(const std::vector<std::string>& warnings) {
+  for (const std::string& warning : warnings)
+    spdlog::warn("event=config_warning text={}", sluice::log_quoted(warning));
+}
+
 /// Takes the file anew; false: nothing has changed.
-bool reload(sluice::control::ProxyControl& control, const std::string& path) {
-  auto config = sluice::load_proxy_config(path);
-  auto applied =
-      config ? control.apply(*std::move(config)) : sluice::Result<void>(tl::unexpected(config.error()));
+bool reload(sluice::control::ProxyControl& control, const sluice::ProxyFile& file) {
+  const std::string& path = file.path;
+  auto loaded = sluice::load_proxy_file(file);
+  auto applied = loaded ? control.apply(std::move(loaded->config))
+                        : sluice::Result<void>(tl::unexpected(loaded.error()));
   if (applied) {
+    log_warnings(loaded->warnings);
     spdlog::info("event=reloaded file={}", path);
   } else {
     spdlog::error("event=reload_refused file={} nothing_changed=true error={}", path,
@@ -80,13 +93,15 @@ bool reload(sluice::control::ProxyControl& control, const std::string& path) {
   return applied.has_value();
 }
 
-int run(const std::string& path) {
+int run(const sluice::ProxyFile& file) {
+  const std::string& path = file.path;
   sluice::ServiceManager manager;
-  auto config = sluice::load_proxy_config(path);
-  if (!config) {
-    std::cerr << config.error().message << '\n';
+  auto loaded = sluice::load_proxy_file(file);
+  if (!loaded) {
+    std::cerr << loaded.error().message << '\n';
     return kBadConfig;
   }
+  sluice::ProxyConfig* config = &loaded->config;
   if (auto opened = sluice::open_log("sluice-proxy", config->log); !opened) {
     std::cerr << opened.error().message << '\n';
     return kFailed;
@@ -97,7 +112,8 @@ int run(const std::string& path) {
   std::signal(SIGPIPE, SIG_IGN);
   sluice::raise_file_limit(kFilesWanted);
 
-  auto control = sluice::control::ProxyControl::start(io, *std::move(config));
+  log_warnings(loaded->warnings);
+  auto control = sluice::control::ProxyControl::start(io, std::move(*config));
   if (!control) {
     std::cerr << control.error().message << '\n';
     return kFailed;
@@ -134,7 +150,7 @@ int run(const std::string& path) {
                                                                                    int signal) {
     if (cancelled) return;
     if (signal == SIGHUP) {
-      about.reload_good = reload(**control, path);
+      about.reload_good = reload(**control, file);
       signals.async_wait(on_signal);
       return;
     }
@@ -178,6 +194,18 @@ int main(int argc, char** argv) {
     fmt::print("sluice-proxy {}\n", SLUICE_VERSION);
     return kOk;
   }
-  if (given.contains("check")) return check(given["check"].as<std::string>());
-  return run(given["config"].as<std::string>());
+  sluice::ProxyFile file;
+  if (given.contains("workers")) file.workers = given["workers"].as<uint32_t>();
+  if (given.contains("workers") && (file.workers < 1 || file.workers > 256)) {
+    fmt::print(stderr, "sluice-proxy: found --workers {}; accepted: 1 to 256\n", file.workers);
+    return kUsage;
+  }
+  if (given.contains("envoy") && (given.contains("check") || !given["config"].defaulted())) {
+    fmt::print(stderr, "sluice-proxy: found --envoy beside {}; accepted: one of them\n",
+               given.contains("check") ? "--check" : "--config");
+    return kUsage;
+  }
+  file.envoy = given.contains("envoy");
+  file.path = given[file.envoy ? "envoy" : given.contains("check") ? "check" : "config"].as<std::string>();
+  return given.contains("check") ? check(file) : run(file);
 }

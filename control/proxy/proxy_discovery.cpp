@@ -13,22 +13,6 @@ namespace {
 
 enum class DiscoveryKind : uint8_t { kDns, kFile };
 
-/// RFC 1035 section 2.3.4, with the underscore of RFC 2782.
-Result<std::string> parse_dns_name(const std::string& text) {
-  constexpr size_t kLongestName = 253;
-  constexpr size_t kLongestLabel = 63;
-  const std::string_view name = std::string_view(text).substr(0, text.size() - (text.ends_with('.') ? 1 : 0));
-  if (name.empty() || name.size() > kLongestName) return fail("");
-  size_t label = 0;
-  for (const char c : name) {
-    const bool is_good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                         c == '-' || c == '_' || c == '.';
-    if (!is_good || (c == '.' && label == 0) || (c != '.' && label == kLongestLabel)) return fail("");
-    label = c == '.' ? 0 : label + 1;
-  }
-  return label == 0 ? Result<std::string>(fail("")) : text;
-}
-
 /// "192.0.2.53:53", "[2001:db8::53]:53"
 Result<DnsServer> parse_server(const std::string& text) {
   const auto colon = text.rfind(':');
@@ -131,6 +115,21 @@ void refuse_fields(const ConfigSection& section, std::string_view kind,
 }
 
 }  // namespace
+
+Result<std::string> parse_dns_name(const std::string& text) {
+  constexpr size_t kLongestName = 253;
+  constexpr size_t kLongestLabel = 63;
+  const std::string_view name = std::string_view(text).substr(0, text.size() - (text.ends_with('.') ? 1 : 0));
+  if (name.empty() || name.size() > kLongestName) return fail("");
+  size_t label = 0;
+  for (const char c : name) {
+    const bool is_good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                         c == '-' || c == '_' || c == '.';
+    if (!is_good || (c == '.' && label == 0) || (c != '.' && label == kLongestLabel)) return fail("");
+    label = c == '.' ? 0 : label + 1;
+  }
+  return label == 0 ? Result<std::string>(fail("")) : text;
+}
 
 void read_discovery(const ConfigSection& cluster, ClusterCare& care) {
   const ConfigSection section = cluster.section("discovery");

@@ -9,6 +9,7 @@
 /count          what came in: {path: number}    /early         103, then 200
 /hang           never answers                   /received      {path: [bytes of bodies, trailers]}
 /upload         its name, when all has come
+/malformed      a body shorter than its content-length
 A line per stream that is reset by the other side: `reset PATH`.
 """
 
@@ -75,6 +76,9 @@ class Session(asyncio.Protocol):
         what, _, detail = path[1:].partition("/")
         if what == "reset":
             self.h2.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
+        elif what == "malformed":
+            self.h2.send_headers(stream, [(":status", "200"), ("content-length", "100")])
+            self.h2.send_data(stream, b"x", end_stream=True)
         elif what == "refuse":
             self.h2.reset_stream(stream, h2.errors.ErrorCodes.REFUSED_STREAM)
         elif what == "half":
