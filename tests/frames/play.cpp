@@ -361,7 +361,7 @@ class Play {
     } else if (what == "open_streams") {
       expect(session_->open_streams(), number_of(words.at(2).key));
     } else if (what == "extended_connect") {
-      expect(std::string(session_->peer_extended_connect() ? "yes" : "no"), words.at(2).key);
+      expect(std::string(session_->peer_extended_connect().value_or(false) ? "yes" : "no"), words.at(2).key);
     } else if (what == "attached") {
       expect(std::string(stream(number_of(words.at(2).key)).attached ? "yes" : "no"), words.at(3).key);
     } else if (what == "output_below") {
