@@ -106,6 +106,10 @@ void Connection::update_interest() {
 }
 
 void Connection::read() {
+  if (unread_due_) {  // what was left comes first
+    flush();
+    return;
+  }
   std::vector<uint8_t>& input = worker_.input;
   for (int turn = 0;
        !closed_ && reading_ && !input_ended_ && (turn < kReadsPerTurn || transport_.input_over()); ++turn) {
@@ -138,6 +142,9 @@ void Connection::offer(std::span<const uint8_t> input) {
   if (closing_) input = {};
   if (!input.empty()) on_input(input);
   if (closed_) return;
+  // What follows the end of a connection is not kept: it may be more than there is room for in front of a
+  // read.
+  if (closing_) input = {};
   unread_.assign(input.begin(), input.end());
   if (input.empty() && unread_.capacity() > kKeptUnread) std::vector<uint8_t>().swap(unread_);
 }
