@@ -43,6 +43,8 @@ void read_proxy(const ConfigSection& proxy, ProxyDraft& draft) {
   proxy.value("name", draft.config.name, parse_name);
   proxy.number("workers", draft.config.settings.workers);
   read_cores(proxy, draft.config.settings);
+  proxy.number("memory_limit", draft.config.settings.memory_limit);
+  proxy.number("max_clients", draft.config.settings.max_clients);
   proxy.value("zone", draft.zone, parse_name);
   read_milliseconds(proxy, "drain_delay", draft.config.drain_delay);
   read_milliseconds(proxy, "drain_time", draft.config.drain_time);

@@ -7,6 +7,7 @@
 
 #include "control/log_line.h"
 #include "control/proxy/health_event.h"
+#include "control/proxy/proxy_limits.h"
 
 namespace sluice::control {
 namespace {
@@ -63,6 +64,7 @@ ProxyControl::~ProxyControl() {
 }
 
 Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_context& io, ProxyConfig config) {
+  fill_limits(config.settings);
   std::unique_ptr<ProxyControl> control(new ProxyControl(io, std::move(config)));
   auto event_log = HealthEventLog::open(control->config_);
   if (!event_log) return tl::unexpected(event_log.error());
@@ -95,6 +97,7 @@ Result<void> ProxyControl::apply(ProxyConfig config) {
     return fail(fmt::format("proxy.workers: found {} where {} run; a change takes a restart",
                             config.settings.workers, config_.settings.workers));
   }
+  fill_limits(config.settings);
   // A cluster whose discovery begins now, or begins anew, goes on with what it has.
   const auto known = [this](const std::string& cluster) { return published(proxy_->snapshot(), cluster); };
   auto snapshot = l7::build_snapshot(with_discovered(config, known), &proxy_->snapshot(),

@@ -42,6 +42,12 @@ void read_where_to(const ConfigSection& section, ListenerSettings& listener, Pro
   }
 }
 
+void read_account(const ConfigSection& section, std::string_view key, int32_t& limit) {
+  auto number = static_cast<uint32_t>(limit);
+  section.number(key, number);
+  limit = static_cast<int32_t>(number);
+}
+
 }  // namespace
 
 void read_listener(const ConfigSection& section, ProxyDraft& draft) {
@@ -61,6 +67,15 @@ void read_listener(const ConfigSection& section, ProxyDraft& draft) {
   section.number("stream_window", listener.http2.stream_window);
   section.choice("malformed_message", listener.http2.malformed_ends_connection,
                  {{"stream", false}, {"connection", true}});
+  section.number("max_clients", listener.max_clients);
+  section.number("max_client_memory", listener.max_client_memory);
+  read_milliseconds(section, "max_client_age", listener.max_client_age);
+  section.number("max_client_requests", listener.max_client_requests);
+  read_milliseconds(section, "keepalive_timeout", listener.keepalive_timeout);
+  read_milliseconds(section, "header_timeout", listener.header_timeout);
+  read_milliseconds(section, "stall_timeout", listener.stall_timeout);
+  read_account(section, "abuse_limit", listener.http2.abuse_limit);
+  read_account(section, "cancel_limit", listener.http2.cancel_limit);
   section.flag("websocket", listener.http1.websocket);
   section.value("health_path", listener.health_path, [](const std::string& text) -> Result<std::string> {
     return text.starts_with('/') ? Result<std::string>(text) : fail("");

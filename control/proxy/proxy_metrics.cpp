@@ -1,5 +1,6 @@
 #include "control/proxy/proxy_metrics.h"
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <vector>
@@ -32,6 +33,13 @@ constexpr Metric kConnections{"sluice_proxy_client_connections_total", kCounter,
 constexpr Metric kAcceptFailures{
     "sluice_proxy_accept_failures_total", kCounter, "",
     "Times that no descriptor or memory was left for a client; it waits, and is tried again."};
+constexpr Metric kDefended{"sluice_proxy_defence_total", kCounter, "side, reason",
+                           "What was refused or ended because a client or an endpoint took more than its "
+                           "share, by reason; see l7-defences.md."};
+constexpr Metric kMemory{"sluice_proxy_memory_bytes", kGauge, "",
+                         "Bytes that clients and endpoints make the proxy hold, as it counts them."};
+constexpr Metric kMemoryLimit{"sluice_proxy_memory_limit_bytes", kGauge, "",
+                              "proxy.memory_limit: at four fifths of it clients are refused."};
 constexpr Metric kHandshakes{"sluice_proxy_tls_handshakes_total", kCounter, "side",
                              "TLS handshakes that came to an end, with clients or endpoints."};
 constexpr Metric kResumed{"sluice_proxy_tls_resumed_total", kCounter, "side",
@@ -74,6 +82,9 @@ constexpr std::array kAll{kInfo,
                           kClients,
                           kConnections,
                           kAcceptFailures,
+                          kDefended,
+                          kMemory,
+                          kMemoryLimit,
                           kHandshakes,
                           kResumed,
                           kTlsFailures,
@@ -160,6 +171,27 @@ void write_tls(Exposition& text, const l7::Proxy& proxy) {
   }
 }
 
+void write_defences(Exposition& text, const l7::Proxy& proxy) {
+  text.begin(kDefended);
+  for (const bool client : {true, false}) {
+    for (size_t i = 1; i < l7::kDefences; ++i) {
+      uint64_t sum = 0;
+      proxy.for_each_worker([&](const l7::Worker& worker) {
+        const l7::WorkerCounters& counters = worker.counters();
+        sum += (client ? counters.client_defences : counters.endpoint_defences)[i].read();
+      });
+      const l7::DefenceText& defence = l7::kDefenceTexts[i];
+      if (!is_against(defence, client ? l7::DefenceSide::kClients : l7::DefenceSide::kEndpoints)) continue;
+      text.sample(label_set({{"side", client ? "client" : "endpoint"}, {"reason", defence.name}}), sum);
+    }
+  }
+  const l7::ProcessMemory& memory = proxy.snapshot().shared->memory;
+  text.begin(kMemory);
+  text.sample("", static_cast<uint64_t>(std::max<int64_t>(memory.held(), 0)));
+  text.begin(kMemoryLimit);
+  text.sample("", memory.limit());
+}
+
 void write_clusters(Exposition& text, const l7::ProxySnapshot& snapshot) {
   text.begin(kClusterRequests);
   for (const auto& settings : snapshot.settings->clusters) {
@@ -240,6 +272,7 @@ std::string render_proxy_metrics(const ProxyMetricsInput& input, const l7::Proxy
   text.begin(kDraining);
   text.sample("", uint64_t{input.draining});
   write_requests(text, proxy);
+  write_defences(text, proxy);
   write_tls(text, proxy);
   write_clusters(text, proxy.snapshot());
   write_discoveries(text, input.discoveries);

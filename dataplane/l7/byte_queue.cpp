@@ -6,6 +6,11 @@
 namespace sluice::l7 {
 
 ChunkPool::~ChunkPool() {
+  trim();
+}
+
+void ChunkPool::trim() {
+  free_count_ = 0;
   while (free_ != nullptr) {
     Chunk* chunk = free_;
     free_ = chunk->next;
@@ -37,6 +42,7 @@ void ChunkPool::give_back(Chunk* chunk) {
 
 void ByteQueue::add_chunk() {
   Chunk* chunk = pool_->take();
+  if (account_ != nullptr) account_->add(sizeof(Chunk));
   (last_ == nullptr ? first_ : last_->next) = chunk;
   last_ = chunk;
 }
@@ -81,6 +87,7 @@ void ByteQueue::consume(size_t size) {
     first_ = sent->next;
     if (first_ == nullptr) last_ = nullptr;
     pool_->give_back(sent);
+    if (account_ != nullptr) account_->subtract(sizeof(Chunk));
   }
 }
 

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <span>
 
+#include "dataplane/l7/memory_ledger.h"
+
 namespace sluice::l7 {
 
 struct Chunk {
@@ -32,6 +34,10 @@ class ChunkPool {
   void give_back(Chunk* chunk);
   /// Chunks that connections hold now.
   size_t in_use() const { return in_use_; }
+  /// Bytes of free chunks that are kept for later.
+  size_t kept_bytes() const { return free_count_ * sizeof(Chunk); }
+  /// Gives back what is kept.
+  void trim();
 
  private:
   static constexpr size_t kKeptFree = 256;
@@ -42,10 +48,14 @@ class ChunkPool {
 
 class ByteQueue {
  public:
-  explicit ByteQueue(ChunkPool& pool) : pool_(&pool) {}
+  /// `account`, if any, is charged for its chunks and outlives them.
+  explicit ByteQueue(ChunkPool& pool, MemoryAccount* account = nullptr) : pool_(&pool), account_(account) {}
   ByteQueue(const ByteQueue&) = delete;
   ByteQueue& operator=(const ByteQueue&) = delete;
   ~ByteQueue() { clear(); }
+
+  /// Who is charged from now on; only of an empty queue.
+  void charge_to(MemoryAccount* account) { account_ = account; }
 
   /// Room for `size` bytes in one piece, size <= Chunk::kBytes; written ones are added by commit().
   uint8_t* reserve(size_t size) {
@@ -74,6 +84,7 @@ class ByteQueue {
   void add_chunk();
 
   ChunkPool* pool_;
+  MemoryAccount* account_;
   Chunk* first_ = nullptr;
   Chunk* last_ = nullptr;
   size_t size_ = 0;

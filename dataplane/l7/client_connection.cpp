@@ -41,7 +41,12 @@ ClientConnection::ClientConnection(WorkerContext& worker, int fd, const IpAddres
       address_text_(address.to_string()),
       born_(worker.config->settings),
       born_listener_(listener),
-      listener_(listener) {}
+      listener_(listener),
+      counted_in_(worker.config->listeners[listener].clients),
+      active_at_(worker.loop.now()) {
+  account().set_limit(settings().max_client_memory);
+  hold(sizeof(*this));
+}
 
 bool ClientConnection::open() {
   if (!watch(false)) return false;
@@ -53,11 +58,20 @@ bool ClientConnection::open() {
   } else if (!settings().http1_allowed) {
     speak_http2();
   }
+  if (settings().max_client_age.count() != 0) {
+    // Clients that came together do not go together.
+    const double part = 0.9 + 0.2 * worker_.random.unit();
+    age_due_ = worker_.loop.now() +
+               std::chrono::duration_cast<std::chrono::milliseconds>(settings().max_client_age * part);
+    guard_at(age_due_);
+  }
+  if (!handshaking()) watch_head(false, true);
   return true;
 }
 
 void ClientConnection::on_handshake_done(std::string_view protocol) {
   handshake_timer_.stop();
+  watch_head(false, true);
   if (protocol == "h2" || !settings().http1_allowed) {
     speak_http2();
   } else {
@@ -98,13 +112,17 @@ bool ClientConnection::decide(std::span<const uint8_t> input) {
 }
 
 void ClientConnection::on_input(std::span<const uint8_t>& input) {
+  active_at_ = worker_.loop.now();
   if (codec_.undecided() && !decide(input)) return;
-  codec_.forgive(worker_.loop.now());
+  codec_.forgive(active_at_);
+  const size_t offered = input.size();
   while (true) {
     const CodecEvent event = codec_.next(input);
     if (event.kind == CodecEvent::Kind::kNone) break;
     if (!on_event(event) || closed()) return;
   }
+  watch_head(input.size() != offered, codec_.awaits_rest(input));
+  hold(sizeof(*this) + codec_.capacity());
   end_turn();
 }
 
@@ -146,6 +164,7 @@ bool ClientConnection::on_event(const CodecEvent& event) {
       exchange_of(*event.stream).on_request_trailers();
       break;
     case Kind::kReset:
+      if (event.defence != Defence::kNone) note(event.defence);
       exchange_of(*event.stream).on_client_gone();
       break;
     case Kind::kWritable:
@@ -159,6 +178,8 @@ bool ClientConnection::on_event(const CodecEvent& event) {
       resume_streams();
       break;
     case Kind::kFatal:
+      if (event.defence != Defence::kNone) note(event.defence);
+      drop_streams();
       close_after_flush();
       return false;
     default:
@@ -169,13 +190,31 @@ bool ClientConnection::on_event(const CodecEvent& event) {
 
 void ClientConnection::on_head(const CodecEvent& event) {
   if (event.head.error != nullptr) {
+    if (event.defence != Defence::kNone) note(event.defence);
     codec_.refuse(event.stream_id, event.error);
     return;
   }
+  if (account().tight() && codec_.is_http2()) {
+    note(Defence::kClientMemoryStreams);
+    codec_.refuse(event.stream_id, Http2Error::kRefusedStream);
+    return;
+  }
+  if (++requests_ == settings().max_client_requests) retire(Defence::kClientRequests);
   if (!codec_.is_http2() && upgrade(event)) return;
   Exchange& exchange = worker_.exchanges.take();
   codec_.accept(event.stream_id, exchange.down, &exchange);
+  if (worker_.memory.level() != MemoryLevel::kCalm && refuse_for_memory()) {
+    note(Defence::kMemoryStreams);
+    exchange.on_overload(*this, event);
+    return;
+  }
   exchange.on_request(*this, event);
+}
+
+// Short of memory, the proxy goes on serving those who take little of it.
+bool ClientConnection::refuse_for_memory() const {
+  constexpr size_t kModest = 64 * 1024;
+  return account().held() > kModest;
 }
 
 // Goes on in HTTP/2 if the request asks for it (RFC 7540 section 3.2); its answer is the one of stream 1.
@@ -219,6 +258,16 @@ void ClientConnection::drain_after(std::chrono::milliseconds wait) {
       [](void* self) { static_cast<ClientConnection*>(self)->drain(); }, this);
 }
 
+void ClientConnection::retire(Defence why) {
+  // Long enough for the announcement to arrive before the client is held to it.
+  constexpr std::chrono::milliseconds kNotice{1000};
+  if (retiring_ || draining_) return;
+  retiring_ = true;
+  note(why);
+  announce_drain();
+  drain_after(kNotice + std::chrono::milliseconds(worker_.random.below(kNotice.count() + 1)));
+}
+
 void ClientConnection::announce_drain() {
   if (codec_.undecided() || draining_) return;
   codec_.announce_goaway();
@@ -238,6 +287,7 @@ void ClientConnection::drain() {
 }
 
 void ClientConnection::on_exchange_over() {
+  active_at_ = worker_.loop.now();
   if (draining_ && codec_.open_streams() == 0) {
     close_after_flush();
   } else if (!closed()) {
@@ -248,17 +298,24 @@ void ClientConnection::on_exchange_over() {
 
 void ClientConnection::on_connected(int /*error*/) {}
 
-void ClientConnection::on_closed(const char* /*why*/) {
+void ClientConnection::drop_streams() {
   std::vector<CodecStream*> streams;
   codec_.for_each_stream([&streams](CodecStream& stream) { streams.push_back(&stream); });
   for (CodecStream* stream : streams) {
     codec_.detach(*stream);
     exchange_of(*stream).on_client_gone();
   }
+}
+
+void ClientConnection::on_closed(const char* /*why*/) {
+  drop_streams();
   handshake_timer_.stop();
   drain_timer_.stop();
   if (spoken_ == SpokenProtocol::kNone) of(counters_->connections, spoken_).add(1);
   of(counters_->clients, spoken_).subtract(1);
+  guard_timer_.stop();
+  counted_in_->give_back();
+  worker_.shared->clients.give_back();
   ++worker_.clients_gone;
   ListLink<ClientsTag>::unlink();
   worker_.closed.emplace_back(this);

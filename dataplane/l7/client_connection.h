@@ -17,6 +17,8 @@ struct ClientsTag;
 
 class ClientConnection final : public Connection, public ListLink<ClientsTag> {
  public:
+  using Time = std::chrono::steady_clock::time_point;
+
   /// `listener`: the place of its listener in worker.config.
   ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, size_t listener);
 
@@ -53,6 +55,19 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   void on_exchange_over();
   void shut(const char* why) { close(why); }
 
+  /// Counts what is done against this client.
+  void note(Defence defence) { worker_.counters.client_defences[static_cast<size_t>(defence)].add(1); }
+  /// Ends the connection for what the client does: its streams at once, and GOAWAY if it reads.
+  void end_for(Defence why);
+  /// Asks it to go for a reason that is no fault of its own, in two steps.
+  void retire(Defence why);
+  void weigh() override;
+  /// No request is open.
+  bool idle() { return !draining_ && !handshaking() && codec_.open_streams() == 0; }
+  /// When bytes last came, or a request ended.
+  Time active_at() const { return active_at_; }
+  std::chrono::milliseconds stall_timeout() const { return settings().stall_timeout; }
+
   const std::string& listener_name() const { return settings().name; }
   /// The listener's place in a new configuration.
   void move_to(size_t listener) { listener_ = listener; }
@@ -63,11 +78,14 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   void drain_after(std::chrono::milliseconds wait);
 
  private:
+  static constexpr Time kNever = Time::max();
+
   void on_input(std::span<const uint8_t>& input) override;
   void on_closed(const char* why) override;
   void on_drained() override;
   void on_connected(int error) override;
   void on_handshake_done(std::string_view protocol) override;
+  void on_write_blocked() override;
   bool on_end_of_input() override;
   bool decide(std::span<const uint8_t> input);
   void speak_http2();
@@ -76,8 +94,13 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   bool on_event(const CodecEvent& event);
   void on_head(const CodecEvent& event);
   bool upgrade(const CodecEvent& event);
+  bool refuse_for_memory() const;
   void end_turn();
   void resume_streams();
+  void drop_streams();
+  void watch_head(bool progressed, bool waits_for_rest);
+  void guard_at(Time due);
+  void on_guard();
   const ListenerSettings& settings() const { return born_->listeners[born_listener_]; }
 
   ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, size_t listener,
@@ -91,11 +114,20 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   size_t born_listener_;
   size_t listener_;
   Codec codec_;
+  std::shared_ptr<LimitedCount> counted_in_;  // of the listener's clients
   Timer handshake_timer_;
   Timer drain_timer_;
+  Timer guard_timer_;  // for whichever of the times below is due first
+  Time guard_due_ = kNever;
+  Time head_since_ = kNever;  // when a head or frame began that is not whole
+  Time age_due_ = kNever;
+  Time active_at_;
+  uint32_t requests_ = 0;
+  uint32_t watched_block_ = 0;  // the stream of head_since_, if it is about a header block
   bool blocked_ = false;
   bool draining_ = false;
   SpokenProtocol spoken_ = SpokenProtocol::kNone;
+  bool retiring_ = false;
 };
 
 }  // namespace sluice::l7

@@ -96,6 +96,16 @@ class Codec {
     http2().forgive(kFramesPerSecond * counted, kStreamsPerSecond * counted);
   }
 
+  /// Whether what is left in the input is the beginning of a head, or of a frame, that is to be whole soon.
+  bool awaits_rest(std::span<const uint8_t> left) {
+    if (undecided()) return true;
+    return is_http2() ? !left.empty() || http2().open_header_block() != 0
+                      : !left.empty() && http1().open_streams() == 0;
+  }
+  uint32_t open_header_block() { return is_http2() ? http2().open_header_block() : 0; }
+  /// Memory held beside the object itself, in bytes.
+  size_t capacity() { return is_http2() ? http2().capacity() : 0; }
+
   // Of HTTP/1.1 alone; see http1_session.h.
   bool wants_input() { return undecided() || is_http2() || http1().wants_input(); }
   bool wants_close() { return !undecided() && !is_http2() && http1().wants_close(); }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "dataplane/l7/defence.h"
 #include "dataplane/l7/http2_frame.h"
 #include "dataplane/l7/message_rules.h"
 
@@ -46,6 +47,7 @@ struct CodecEvent {
   Kind kind = Kind::kNone;
   bool end_stream = false;
   Http2Error error = Http2Error::kNoError;
+  Defence defence = Defence::kNone;  ///< of what is refused or ended for the peer's behaviour: its reason
   uint32_t stream_id = 0;
   CodecStream* stream = nullptr;
   std::span<const uint8_t> data;

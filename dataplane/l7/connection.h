@@ -11,6 +11,7 @@
 #include "dataplane/l7/byte_queue.h"
 #include "dataplane/l7/event_loop.h"
 #include "dataplane/l7/intrusive_list.h"
+#include "dataplane/l7/memory_ledger.h"
 #include "dataplane/l7/timer_wheel.h"
 #include "dataplane/l7/traffic_counters.h"
 #include "dataplane/l7/transport.h"
@@ -25,6 +26,7 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   /// `bytes` counts what goes over it, and lives as long. `tls` for a connection that begins with a TLS
   /// handshake.
   Connection(WorkerContext& worker, int fd, WireBytes& bytes, std::unique_ptr<TlsSession> tls = nullptr);
+  ~Connection() override;
 
   void on_ready(uint32_t events) final;
   /// Asks for a flush at the end of the wake-up. To be called by whoever has written to output().
@@ -32,7 +34,13 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   /// Sends what waits; the worker calls it at the end of a wake-up.
   void flush();
 
+  /// Looks at what it makes the proxy hold, which is much; called at the end of a wake-up as long as that is
+  /// so.
+  virtual void weigh() {}
+
   ByteQueue& output() { return output_; }
+  MemoryAccount& account() { return account_; }
+  const MemoryAccount& account() const { return account_; }
   bool closed() const { return closed_; }
   /// nullptr on a plain connection.
   const TlsSession* tls() const { return transport_.tls(); }
@@ -58,6 +66,17 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   /// The peer has ended its side. True: the connection goes on for what is still to be sent; it reads no
   /// more.
   virtual bool on_end_of_input() { return false; }
+
+  /// What the object and its codec take, in bytes, has changed to this.
+  void hold(size_t bytes) {
+    account_.change(held_, bytes);
+    held_ = bytes;
+  }
+  /// The output waits for the peer, which has taken none of it since then.
+  bool write_blocked() const { return write_blocked_; }
+  std::chrono::steady_clock::time_point write_blocked_since() const { return write_blocked_since_; }
+  /// The peer begins not to take what is sent.
+  virtual void on_write_blocked() {}
 
   /// Watches the socket. `connecting`: on_connected() comes first.
   bool watch(bool connecting);
@@ -86,10 +105,14 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   void offer(std::span<const uint8_t> input);
   void finish_output();
 
+  MemoryAccount account_;
   Transport transport_;
   WireBytes& bytes_;
   ByteQueue output_;
   std::vector<uint8_t> unread_;  // the beginning of a frame
+  size_t held_ = 0;
+  size_t unread_held_ = 0;
+  std::chrono::steady_clock::time_point write_blocked_since_{};
   uint32_t interest_ = 0;
   bool connecting_ = false;
   bool handshaking_;
@@ -100,6 +123,7 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   bool input_ended_ = false;
   bool ending_output_ = false;
   bool output_ended_ = false;
+  bool lingering_ = false;
   bool unread_due_ = false;  // reading was taken up again
   Timer linger_timer_;
 };

@@ -33,6 +33,42 @@ bool is_grpc(std::string_view content_type) {
 Exchange::Exchange(WorkerContext& worker)
     : worker_(worker), to_upstream_(worker.chunks), to_client_(worker.chunks) {}
 
+Exchange::~Exchange() {
+  uncharge();
+}
+
+void Exchange::uncharge() {
+  if (account_ == nullptr) {
+    worker_.kept_exchange_bytes -= charged_;
+  } else {
+    account_->subtract(charged_);
+  }
+  account_ = nullptr;
+  charged_ = 0;
+}
+
+size_t Exchange::footprint() const {
+  return sizeof(*this) + request_.capacity() + request_trailers_.capacity() + response_trailers_.capacity() +
+         replay_.capacity();
+}
+
+// From now on its memory counts there, and no longer as kept for later.
+void Exchange::charge_to(MemoryAccount& account) {
+  uncharge();
+  charged_ = footprint();
+  account_ = &account;
+  account_->add(charged_);
+  to_upstream_.charge_to(account_);
+  to_client_.charge_to(account_);
+}
+
+// What it holds has changed.
+void Exchange::charge() {
+  const size_t now = footprint();
+  account_->change(charged_, now);
+  charged_ = now;
+}
+
 void Exchange::recycle() {
   timer_.stop();
   client_ = nullptr;
@@ -56,6 +92,13 @@ void Exchange::recycle() {
   to_client_.clear();
   replay_.clear();
   if (replay_.capacity() > kKeptReplayBytes) std::vector<uint8_t>().swap(replay_);
+  uncharge();
+  to_upstream_.charge_to(nullptr);
+  to_client_.charge_to(nullptr);
+  charged_ = footprint();
+  worker_.kept_exchange_bytes += charged_;
+  stalled_since_ = kNever;
+  informational_ = informational_bytes_ = 0;
   sent_ = credited_ = received_ = answered_ = 0;
   deadline_ = try_deadline_ = retry_at_ = hedge_at_ = kNever;
   tries_ = moves_ = 0;
@@ -69,7 +112,7 @@ void Exchange::recycle() {
 
 // --- the request's way
 
-void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
+void Exchange::begin(ClientConnection& client, const CodecEvent& event) {
   config_ = worker_.config;
   ++config_->exchanges;
   client_ = &client;
@@ -81,6 +124,16 @@ void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
   std::swap(request_, worker_.headers);
   grpc_ = is_grpc(request_.get(HeaderToken::kContentType));
   policy_ = &kNoRoutePolicy;
+  charge_to(client.account());
+}
+
+void Exchange::on_overload(ClientConnection& client, const CodecEvent& event) {
+  begin(client, event);
+  answer(Outcome::kOverload);
+}
+
+void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
+  begin(client, event);
   if (!normalize_path()) return;
   if (client.is_health_check(request_.get(HeaderToken::kPath))) {
     answer_directly(worker_.draining ? kDrains : kServes);
@@ -95,6 +148,7 @@ void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
   policy_ = &route->route().policy;
   route_counters_ = client.counters_of(*route);
   if (!follow(*route)) return;
+  charge();  // fields have been added
   replayable_ = true;
   if (!event.head.connect) start_copies(*route);
   set_deadline_of_request();
@@ -162,6 +216,7 @@ void Exchange::on_request_trailers() {
   request_ended_ = true;
   request_has_trailers_ = true;
   std::swap(request_trailers_, worker_.headers);
+  charge();
   if (set_deadline_of_request()) arm();
   pump_request();
 }
@@ -201,12 +256,33 @@ void Exchange::credit_client(size_t sent) {
 
 // --- the response's way
 
+void Exchange::note_stall(bool moved) {
+  if (to_client_.empty()) {
+    stalled_since_ = kNever;
+    return;
+  }
+  const bool began = stalled_since_ == kNever;
+  if (!began && !moved) return;
+  stalled_since_ = worker_.loop.now();
+  if (began) arm();
+}
+
 void Exchange::send_response_head(const HeaderList& fields, bool end) {
   client_->codec().send_headers(down, fields, end);
   client_->wrote();
 }
 
+// Informational heads go to the client whatever it takes, so that their number and size are bounded.
 void Exchange::on_informational() {
+  constexpr uint32_t kMostHeads = 100;
+  constexpr uint32_t kMostBytes = 64 * 1024;
+  informational_bytes_ += static_cast<uint32_t>(worker_.headers.list_size());
+  if (++informational_ > kMostHeads || informational_bytes_ > kMostBytes) {
+    worker_.counters.endpoint_defences[static_cast<size_t>(Defence::kInformational)].add(1);
+    record_result(RequestResult::kGatewayError);
+    fail(Outcome::kUpstreamReset);
+    return;
+  }
   if (is_copy_) return;
   send_response_head(worker_.headers, false);
 }
@@ -258,7 +334,10 @@ void Exchange::on_response_data(std::span<const uint8_t> data, bool end) {
     client_->wrote();
     if (down.blocked) client_->note_blocked();
   }
-  if (sent < data.size()) to_client_.append(data.subspan(sent));
+  if (sent < data.size()) {
+    to_client_.append(data.subspan(sent));
+    note_stall(sent != 0);
+  }
   if (end) finish_if_done();
 }
 
@@ -271,21 +350,25 @@ void Exchange::on_response_trailers() {
     return;
   }
   std::swap(response_trailers_, worker_.headers);
+  charge();
   pump_response();
 }
 
 void Exchange::pump_response() {
   if (!response_begun_ || down.local_closed || !down.attached) return;
   auto& codec = client_->codec();
+  bool moved = false;
   while (!to_client_.empty()) {
     const auto piece = to_client_.front();
     const bool end = response_ended_ && !response_has_trailers_ && piece.size() == to_client_.size();
     const size_t sent = codec.send_data(down, piece, end);
     to_client_.consume(sent);
+    moved = moved || sent != 0;
     if (upstream_ != nullptr) upstream_->consumed(up, sent);
     if (sent < piece.size()) break;
   }
   if (down.blocked) client_->note_blocked();
+  note_stall(moved);
   if (to_client_.empty() && response_ended_ && down.attached && !down.local_closed) {
     if (response_has_trailers_) {
       codec.send_headers(down, response_trailers_, true);

@@ -37,10 +37,13 @@ class Exchange : public ListLink<PendingTag> {
   using Time = std::chrono::steady_clock::time_point;
 
   explicit Exchange(WorkerContext& worker);
+  ~Exchange();
 
   // --- told by the client's connection
   /// A request has come; worker.headers holds its fields and `down` is its stream, accepted.
   void on_request(ClientConnection& client, const CodecEvent& event);
+  /// Instead of on_request(): a request has come that the proxy has no memory for.
+  void on_overload(ClientConnection& client, const CodecEvent& event);
   void on_request_data(std::span<const uint8_t> data, bool end);
   void on_request_trailers();
   /// The client takes more.
@@ -82,6 +85,13 @@ class Exchange : public ListLink<PendingTag> {
   CodecStream up;    ///< the upstream's
 
  private:
+  void begin(ClientConnection& client, const CodecEvent& event);
+  // What it holds.
+  size_t footprint() const;
+  void charge_to(MemoryAccount& account);
+  void charge();
+  void uncharge();
+  void note_stall(bool moved);
   // Where to.
   bool normalize_path();
   bool follow(const MatchedRoute& route);
@@ -150,6 +160,8 @@ class Exchange : public ListLink<PendingTag> {
   static constexpr uint32_t kMaxTried = 8;
 
   WorkerContext& worker_;
+  MemoryAccount* account_ = nullptr;  // of its client, while it is in use
+  size_t charged_ = 0;                // bytes there, or among those that the worker keeps
   ClientConnection* client_ = nullptr;
   UpstreamConnection* upstream_ = nullptr;
   UpstreamPool* pool_ = nullptr;     // of the endpoint, while the request counts there
@@ -181,6 +193,7 @@ class Exchange : public ListLink<PendingTag> {
   Time try_deadline_ = kNever;  // of this try, or of waiting for a connection
   Time retry_at_ = kNever;
   Time hedge_at_ = kNever;
+  Time stalled_since_ = kNever;  // the client takes nothing of what waits for it
   Time began_at_{};
   Time active_at_{};  // when bytes last moved
   Time asked_at_{};   // when the endpoint had all of the request, or its head if it does not wait for more
@@ -188,6 +201,8 @@ class Exchange : public ListLink<PendingTag> {
   std::optional<uint64_t> hash_;  // for hash policies
   NewCookie cookie_;
   std::array<const EndpointState*, kMaxTried> tried_{};
+  uint32_t informational_bytes_ = 0;  // of informational responses
+  uint32_t informational_ = 0;
   uint32_t tries_ = 0;
   uint32_t moves_ = 0;  // from connections that ended in order
   Outcome outcome_ = Outcome::kAnswered;

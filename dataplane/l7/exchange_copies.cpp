@@ -22,6 +22,10 @@ void Exchange::start_copies(const MatchedRoute& route) {
   for (size_t i = 0; i < route.route().mirrors.size(); ++i) {
     const auto cluster = route.draw_mirror(i, worker_.random);
     if (!cluster) continue;
+    if (worker_.memory.level() != MemoryLevel::kCalm) {
+      worker_.counters.copies[static_cast<size_t>(Outcome::kOverload)].add(1);
+      continue;
+    }
     Exchange& copy = worker_.exchanges.take();
     copies_.push_back(&copy);
     copy.begin_copy(*this, *config_->clusters[*cluster]);
@@ -40,6 +44,7 @@ void Exchange::begin_copy(Exchange& original, ClusterRuntime& cluster) {
   request_ = original.request_;
   request_ended_ = original.request_ended_;
   head_method_ = original.head_method_;
+  charge_to(worker_.unowned);  // it may live longer than its client
   grpc_ = original.grpc_;
   if (is_hash_policy(cluster.settings().pick.policy)) {
     hash_ = hash_of_keys(policy_->hash, request_, original.client_->address(),
@@ -59,6 +64,7 @@ void Exchange::feed_copies(const HeaderList& trailers) {
     Exchange& copy = *copies_[i];
     copy.request_ended_ = copy.request_has_trailers_ = true;
     copy.request_trailers_ = trailers;
+    copy.charge();
     if (copy.set_deadline_of_request()) copy.arm();
     copy.pump_request();
   }

@@ -46,6 +46,7 @@ void Exchange::begin_hedge(Exchange& original) {
   request_ended_ = true;
   request_has_trailers_ = original.request_has_trailers_;
   request_trailers_ = original.request_trailers_;
+  charge_to(*original.account_);
   to_upstream_.append(original.replay_);
   dispatch();
 }

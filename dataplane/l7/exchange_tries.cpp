@@ -1,6 +1,7 @@
 // Which endpoint a request is sent to, when it is sent again, and how long all that may take.
 #include <algorithm>
 
+#include "dataplane/l7/client_connection.h"
 #include "dataplane/l7/cluster_runtime.h"
 #include "dataplane/l7/exchange.h"
 #include "dataplane/l7/upstream_connection.h"
@@ -76,9 +77,12 @@ void Exchange::keep_for_replay(std::span<const uint8_t> data) {
   if (replay_.size() + data.size() > kReplayBytes) {
     replayable_ = false;
     std::vector<uint8_t>().swap(replay_);
+    charge();
     return;
   }
+  const size_t before = replay_.capacity();
   replay_.insert(replay_.end(), data.begin(), data.end());
+  if (replay_.capacity() != before) charge();
 }
 
 // Sends the request again, if the policy and the budget allow it after such a try; otherwise false.
@@ -213,6 +217,8 @@ bool Exchange::set_deadline_of_request() {
 Exchange::Time Exchange::next_due() const {
   Time due = std::min({deadline_, try_deadline_, retry_at_, hedge_at_});
   if (policy_->idle_timeout.count() != 0) due = std::min(due, active_at_ + policy_->idle_timeout);
+  if (stalled_since_ != kNever && client_->stall_timeout().count() != 0)
+    due = std::min(due, stalled_since_ + client_->stall_timeout());
   return due;
 }
 
@@ -257,6 +263,13 @@ void Exchange::on_timer() {
     if (retry({waited ? TryEnd::kConnectFailure : TryEnd::kTryTimeout})) return;
     leave_upstream();
     fail(waited ? Outcome::kPendingTimeout : Outcome::kRequestTimeout);
+    return;
+  }
+  if (stalled_since_ != kNever && client_->stall_timeout().count() != 0 &&
+      stalled_since_ + client_->stall_timeout() <= now) {
+    client_->note(Defence::kStalledStream);
+    leave_upstream();
+    fail(Outcome::kClientStalled);
     return;
   }
   if (policy_->idle_timeout.count() != 0 && active_at_ + policy_->idle_timeout <= now) {

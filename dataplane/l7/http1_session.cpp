@@ -170,6 +170,7 @@ CodecEvent Http1Session::malformed_request(const char* why, uint16_t status) {
   event.stream_id = ++last_id_;
   event.head.error = why;
   event.head.status = status;
+  if (status == 431 || status == 414) event.defence = Defence::kLargeHeaders;
   return event;
 }
 
@@ -197,7 +198,9 @@ CodecEvent Http1Session::on_response_head(std::span<const uint8_t>& input) {
   if (end.state == HeadEnd::State::kBad) return broken("line feed without a carriage return");
   if (end.state == HeadEnd::State::kMore) {
     scanned_ = static_cast<uint32_t>(end.at);
-    return text.size() < settings_.max_head_size ? none() : broken("head larger than the limit");
+    return text.size() < settings_.max_head_size
+               ? none()
+               : broken("head larger than the limit", Defence::kLargeHeaders);
   }
   scanned_ = 0;
   input = input.subspan(end.at);
@@ -209,7 +212,8 @@ CodecEvent Http1Session::on_response(const Http1Head& head) {
   if (head.head.error != nullptr) return broken(head.head.error);
   const uint16_t status = head.head.status;
   if (status < 200) {
-    if (++informational_ > kMaxInformational) return broken("too many informational responses");
+    if (++informational_ > kMaxInformational)
+      return broken("too many informational responses", Defence::kInformational);
     CodecEvent event = event_of_stream(Kind::kInformational);
     event.head = head.head;
     return event;
@@ -294,7 +298,9 @@ CodecEvent Http1Session::on_trailers(std::span<const uint8_t>& input) {
   if (end.state == HeadEnd::State::kBad) return broken("line feed without a carriage return");
   if (end.state == HeadEnd::State::kMore) {
     scanned_ = static_cast<uint32_t>(end.at);
-    return text.size() < settings_.max_head_size ? none() : broken("trailers larger than the limit");
+    return text.size() < settings_.max_head_size
+               ? none()
+               : broken("trailers larger than the limit", Defence::kLargeHeaders);
   }
   scanned_ = 0;
   input = input.subspan(end.at);
@@ -343,9 +349,11 @@ CodecEvent Http1Session::fatal(const char* why) {
 }
 
 // What the peer sends makes no sense.
-CodecEvent Http1Session::broken(const char* why) {
+CodecEvent Http1Session::broken(const char* why, Defence defence) {
   if (role_ == Role::kServer && !discarding_ && writing_ == Writing::kHead) write_refusal(400);
-  return lost(Http2Error::kProtocolError, why);
+  CodecEvent event = lost(Http2Error::kProtocolError, why);
+  event.defence = defence;
+  return event;
 }
 
 // Nothing more can come for the stream, and the connection ends with it.

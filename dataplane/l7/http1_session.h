@@ -154,7 +154,7 @@ class Http1Session {
   CodecEvent on_data(std::span<const uint8_t> data, bool end);
   CodecEvent discard(size_t size, bool end);
   CodecEvent fatal(const char* why);
-  CodecEvent broken(const char* why);
+  CodecEvent broken(const char* why, Defence defence = Defence::kNone);
   CodecEvent lost(Http2Error error, const char* why);
   CodecEvent event_of_stream(CodecEvent::Kind kind) const;
   size_t head_limit(size_t available) const { return std::min(available, settings_.max_head_size); }

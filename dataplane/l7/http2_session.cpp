@@ -58,10 +58,16 @@ CodecEvent Http2Session::fatal(Http2Error error, const char* reason) {
   return event;
 }
 
+CodecEvent Http2Session::calm(Defence defence, Http2Error error) {
+  CodecEvent event = fatal(error, text_of(defence).words.data());
+  event.defence = defence;
+  return event;
+}
+
 CodecEvent Http2Session::stream_error(uint32_t id, Http2Error error, const char* reason) {
   // A peer that makes this side reset its streams gets as much work for nothing out of the site behind as one
   // that resets them itself ("MadeYouReset", CVE-2025-8671).
-  if (cancelled() || answers_pile_up()) return fatal(Http2Error::kEnhanceYourCalm, "too many stream errors");
+  if (cancelled() || answers_pile_up()) return calm(Defence::kMadeYouReset);
   write_rst_stream(id, error);
   CodecStream* stream = streams_.find(id);
   if (stream == nullptr) return none();
@@ -181,7 +187,7 @@ CodecEvent Http2Session::on_frame(const Received& frame) {
     case FrameType::kWindowUpdate:
       return on_window_update(frame);
     case FrameType::kPushPromise:
-      return fatal(Http2Error::kProtocolError, "PUSH_PROMISE, which is not enabled");
+      return calm(Defence::kPush, Http2Error::kProtocolError);
     case FrameType::kPriority:
       if (frame.header.stream == 0) return fatal(Http2Error::kProtocolError, "PRIORITY on stream 0");
       if (frame.header.length != 5) {
@@ -193,7 +199,7 @@ CodecEvent Http2Session::on_frame(const Received& frame) {
     default:
       break;  // RFC 9113 section 4.1: unknown types are ignored
   }
-  if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many frames without use");
+  if (abused(kUselessFrame)) return calm(Defence::kUseless);
   return none();
 }
 
@@ -217,11 +223,7 @@ CodecEvent Http2Session::on_data_begin(const FrameHeader& header, std::span<cons
   if (receive_window_ < 0)
     return fatal(Http2Error::kFlowControlError, "more DATA than the connection's window");
   unannounced_ += header.length;
-  if (unannounced_ >= connection_window() / 2) {
-    write_window_update(0, unannounced_);
-    receive_window_ += static_cast<int32_t>(unannounced_);
-    unannounced_ = 0;
-  }
+  if (!withhold_window_) give_back_window();
 
   data_left_ = data;
   padding_left_ = padding;
@@ -232,8 +234,7 @@ CodecEvent Http2Session::on_data_begin(const FrameHeader& header, std::span<cons
   if (stream == nullptr) {
     if (is_idle(header.stream)) return fatal(Http2Error::kProtocolError, "DATA on an idle stream");
     // Probably on its way when the stream was reset.
-    if (useless && abused(kUselessFrame))
-      return fatal(Http2Error::kEnhanceYourCalm, "too many empty DATA frames");
+    if (useless && abused(kUselessFrame)) return calm(Defence::kEmptyData);
     return none();
   }
   if (stream->remote_closed)
@@ -253,7 +254,7 @@ CodecEvent Http2Session::on_data_begin(const FrameHeader& header, std::span<cons
     }
   }
   if (useless) {
-    if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many empty DATA frames");
+    if (abused(kUselessFrame)) return calm(Defence::kEmptyData);
   } else {
     credit_data_frame();
   }
@@ -312,10 +313,9 @@ CodecEvent Http2Session::on_headers(const Received& frame) {
 
 CodecEvent Http2Session::on_continuation(const Received& frame) {
   if (block_stream_ == 0) return fatal(Http2Error::kProtocolError, "CONTINUATION without HEADERS");
-  if (++continuations_ > kMaxContinuations)
-    return fatal(Http2Error::kEnhanceYourCalm, "too many CONTINUATION frames");
+  if (++continuations_ > kMaxContinuations) return calm(Defence::kContinuations);
   if (block_->size() + frame.header.length > settings_.headers.list_size + kBlockSlack) {
-    return fatal(Http2Error::kEnhanceYourCalm, "header block larger than the limit");
+    return calm(Defence::kHeaderBlock);
   }
   block_->insert(block_->end(), frame.payload, frame.payload + frame.header.length);
   if ((frame.header.flags & frame_flag::kEndHeaders) == 0) return none();
@@ -337,12 +337,12 @@ CodecEvent Http2Session::on_header_block(std::span<const uint8_t> block) {
     highest_remote_ = id;
     if (goaway_sent_) {
       // Its number is above the one that GOAWAY named: the client tries elsewhere.
-      if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many streams behind GOAWAY");
+      if (abused(kUselessFrame)) return calm(Defence::kBehindGoaway);
       return none();
     }
     if (streams_.size() >= settings_.max_concurrent_streams || answers_pile_up()) {
       // It cost nobody anything; the client may not have seen SETTINGS yet.
-      if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many streams refused");
+      if (abused(kUselessFrame)) return calm(Defence::kRefusedStreams);
       write_rst_stream(id, Http2Error::kRefusedStream);
       return none();
     }
@@ -350,12 +350,12 @@ CodecEvent Http2Session::on_header_block(std::span<const uint8_t> block) {
     event.stream_id = id;
     if (too_large) {
       event.error = Http2Error::kEnhanceYourCalm;
+      event.defence = Defence::kLargeHeaders;
       event.head.error = text_of(HpackError::kTooLarge).data();
     }
     if (event.head.error != nullptr && !too_large && settings_.malformed_ends_connection)
       return fatal(Http2Error::kProtocolError, event.head.error);
-    if (event.head.error != nullptr && cancelled())
-      return fatal(Http2Error::kEnhanceYourCalm, "too many malformed requests");
+    if (event.head.error != nullptr && cancelled()) return calm(Defence::kMalformed);
     return event;
   }
   if (stream == nullptr) {
@@ -363,13 +363,16 @@ CodecEvent Http2Session::on_header_block(std::span<const uint8_t> block) {
     // Trailers may have been on their way when the stream was reset. A request cannot (section 5.1.1).
     if (role_ == Role::kServer && !scratch_.empty() && is_pseudo(scratch_.fields().front().token))
       return fatal(Http2Error::kProtocolError, "request on a stream that has been used");
-    if (abused(kUselessFrame))
-      return fatal(Http2Error::kEnhanceYourCalm, "too many HEADERS on closed streams");
+    if (abused(kUselessFrame)) return calm(Defence::kClosedStreams);
     return none();
   }
   if (stream->remote_closed)
     return stream_error(id, Http2Error::kStreamClosed, "HEADERS behind the end of the stream");
-  if (too_large) return stream_error(id, Http2Error::kEnhanceYourCalm, text_of(HpackError::kTooLarge).data());
+  if (too_large) {
+    CodecEvent event = stream_error(id, Http2Error::kEnhanceYourCalm, text_of(HpackError::kTooLarge).data());
+    if (event.defence == Defence::kNone) event.defence = Defence::kLargeHeaders;
+    return event;
+  }
   return on_message(*stream, block_end_stream_);
 }
 
@@ -408,8 +411,7 @@ CodecEvent Http2Session::on_message(CodecStream& stream, bool end_stream) {
     if (event.head.error != nullptr) return malformed(stream.id, event.head.error);
     if (event.head.status < 200) {
       if (end_stream) return malformed(stream.id, "informational response that ends the stream");
-      if (abused(kUselessFrame))
-        return fatal(Http2Error::kEnhanceYourCalm, "too many informational responses");
+      if (abused(kUselessFrame)) return calm(Defence::kInformational);
       event.kind = Kind::kInformational;
       return event;
     }
@@ -441,10 +443,8 @@ CodecEvent Http2Session::on_rst_stream(const Received& frame) {
     return none();
   }
   // A client that opens and cancels costs the site behind it work: rapid reset, CVE-2023-44487.
-  if (stream != nullptr ? cancelled() : abused(kUselessFrame)) {
-    return fatal(Http2Error::kEnhanceYourCalm, "too many streams reset");
-  }
-  if (stream == nullptr) return none();
+  if (stream == nullptr) return abused(kUselessFrame) ? calm(Defence::kResetFlood) : none();
+  if (cancelled()) return calm(Defence::kRapidReset);
   detach(*stream);
   CodecEvent event;
   event.kind = Kind::kReset;
@@ -497,8 +497,7 @@ CodecEvent Http2Session::on_settings(const Received& frame) {
   if ((frame.header.flags & frame_flag::kAck) != 0) {
     if (frame.header.length != 0)
       return fatal(Http2Error::kFrameSizeError, "acknowledgement of SETTINGS with a payload");
-    if (settings_acknowledged_ && abused(kUselessFrame))
-      return fatal(Http2Error::kEnhanceYourCalm, "too many acknowledgements of SETTINGS");
+    if (settings_acknowledged_ && abused(kUselessFrame)) return calm(Defence::kSettingsAck);
     settings_acknowledged_ = true;
     return none();
   }
@@ -506,8 +505,7 @@ CodecEvent Http2Session::on_settings(const Received& frame) {
   if (!settings_seen_) peer_max_streams_ = UINT32_MAX;  // what SETTINGS do not limit has no limit
   settings_seen_ = true;
   const auto entries = static_cast<int32_t>(frame.header.length / 6 / kEntriesPerUselessFrame);
-  if (abused(kUselessFrame + entries) || answers_pile_up())
-    return fatal(Http2Error::kEnhanceYourCalm, "too many SETTINGS");
+  if (abused(kUselessFrame + entries) || answers_pile_up()) return calm(Defence::kSettings);
   for (uint32_t at = 0; at < frame.header.length; at += 6) {
     Http2Error error = Http2Error::kNoError;
     const char* problem = apply_setting(read16(frame.payload + at), read32(frame.payload + at + 2), error);
@@ -540,8 +538,7 @@ CodecEvent Http2Session::on_ping(const Received& frame) {
   if (frame.header.length != 8) return fatal(Http2Error::kFrameSizeError, "PING of a wrong size");
   if ((frame.header.flags & frame_flag::kAck) != 0) {
     if (pings_sent_ == 0) {
-      if (abused(kUselessFrame))
-        return fatal(Http2Error::kEnhanceYourCalm, "too many answers without a PING");
+      if (abused(kUselessFrame)) return calm(Defence::kPong);
       return none();
     }
     --pings_sent_;
@@ -549,8 +546,7 @@ CodecEvent Http2Session::on_ping(const Received& frame) {
     event.kind = Kind::kPong;
     return event;
   }
-  if (abused(kUselessFrame) || answers_pile_up())
-    return fatal(Http2Error::kEnhanceYourCalm, "too many PINGs");
+  if (abused(kUselessFrame) || answers_pile_up()) return calm(Defence::kPing);
   uint8_t* at = output_.reserve(kFrameHeaderBytes + 8);
   std::memcpy(write_frame_header({8, FrameType::kPing, frame_flag::kAck, 0}, at), frame.payload, 8);
   output_.commit(kFrameHeaderBytes + 8);
@@ -563,7 +559,7 @@ CodecEvent Http2Session::on_goaway(const Received& frame) {
   const uint32_t last = read32(frame.payload) & kMaxStreamId;
   if (goaway_received_ && last > peer_last_accepted_)
     return fatal(Http2Error::kProtocolError, "GOAWAY that names more streams than the one before");
-  if (abused(kUselessFrame)) return fatal(Http2Error::kEnhanceYourCalm, "too many GOAWAYs");
+  if (abused(kUselessFrame)) return calm(Defence::kGoaway);
   goaway_received_ = true;
   peer_last_accepted_ = last;
   CodecEvent event;
@@ -580,7 +576,7 @@ CodecEvent Http2Session::on_window_update(const Received& frame) {
   CodecStream* stream = id == 0 ? nullptr : streams_.find(id);
   const bool opening = id == 0 ? send_window_ <= 0 : stream != nullptr && stream->blocked;
   if (abused(opening && increment < kTinyIncrement ? kTinyOpening : kUselessFrame))
-    return fatal(Http2Error::kEnhanceYourCalm, "too many WINDOW_UPDATEs");
+    return calm(Defence::kWindowUpdate);
   CodecEvent event;
   event.kind = Kind::kWritable;
   event.stream_id = id;

@@ -87,6 +87,11 @@ class Http2Session {
   bool can_send(const CodecStream& stream) const;
   /// Gives back `bytes` of the stream's window: they have left this side's memory.
   void consumed(CodecStream& stream, size_t bytes);
+  /// While `withhold` the connection's window is not opened further: what its streams send is bounded by what
+  /// is left of it.
+  void withhold_window(bool withhold);
+  /// The stream whose header block has begun and not ended, or 0.
+  uint32_t open_header_block() const { return block_stream_; }
   /// Ends a stream with RST_STREAM. Nothing follows for it.
   void reset(CodecStream& stream, Http2Error error);
   /// Forgets a stream of which nothing more is to be said.
@@ -127,6 +132,7 @@ class Http2Session {
     const uint8_t* payload;
   };
   CodecEvent fatal(Http2Error error, const char* reason);
+  CodecEvent calm(Defence defence, Http2Error error = Http2Error::kEnhanceYourCalm);
   CodecEvent stream_error(uint32_t id, Http2Error error, const char* reason);
   CodecEvent malformed(uint32_t id, const char* reason);
   bool abused(int32_t cost);
@@ -134,6 +140,7 @@ class Http2Session {
   bool answers_pile_up() const;
   void credit(int32_t worth);
   void credit_data_frame();
+  void give_back_window();
   void finished();
 
   CodecEvent on_frame(const Received& frame);
@@ -188,6 +195,7 @@ class Http2Session {
   bool data_end_stream_ = false;
   bool accept_end_stream_ = false;
   bool accept_tunnel_ = false;
+  bool withhold_window_ = false;
   uint16_t continuations_ = 0;
   uint32_t pings_sent_ = 0;    // and not answered
   uint32_t block_stream_ = 0;  // not 0: CONTINUATION must follow

@@ -171,6 +171,18 @@ void Http2Session::consumed(CodecStream& stream, size_t bytes) {
   stream.unannounced = 0;
 }
 
+void Http2Session::give_back_window() {
+  if (unannounced_ < connection_window() / 2) return;
+  write_window_update(0, unannounced_);
+  receive_window_ += static_cast<int32_t>(unannounced_);
+  unannounced_ = 0;
+}
+
+void Http2Session::withhold_window(bool withhold) {
+  withhold_window_ = withhold;
+  if (!withhold && !fatal_) give_back_window();
+}
+
 void Http2Session::reset(CodecStream& stream, Http2Error error) {
   if (!stream.attached) return;
   if (!fatal_) write_rst_stream(stream.id, error);

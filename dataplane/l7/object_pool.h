@@ -27,6 +27,8 @@ class ObjectPool {
     owned->recycle();
     free_.push_back(std::move(owned));
   }
+  /// Deletes those that wait for their next use.
+  void trim() { free_.clear(); }
   size_t in_use() const { return in_use_; }
 
  private:

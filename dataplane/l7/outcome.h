@@ -27,8 +27,9 @@ enum class Outcome : uint8_t {
   kPathRefused,
   kUpgradeRefused,
   kOverload,
+  kClientStalled,
 };
-inline constexpr size_t kOutcomes = static_cast<size_t>(Outcome::kOverload) + 1;
+inline constexpr size_t kOutcomes = static_cast<size_t>(Outcome::kClientStalled) + 1;
 
 struct OutcomeText {
   std::string_view name;  ///< in logs and metrics
@@ -72,6 +73,7 @@ inline constexpr std::array<OutcomeText, kOutcomes> kOutcomeTexts = {{
     {"upgrade_refused", "The endpoint's HTTP/2 takes no extended CONNECT, which a WebSocket needs.", 501, 12,
      "the endpoint takes no extended CONNECT"},
     {"overload", "The proxy is at its memory limit.", 503, 8, "the proxy is overloaded"},
+    {"client_stalled", "The client took nothing of the answer for the listener's stall_timeout.", 0, 1, ""},
 }};
 
 constexpr const OutcomeText& text_of(Outcome outcome) {

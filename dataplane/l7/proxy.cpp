@@ -51,6 +51,7 @@ Result<std::unique_ptr<Proxy>> Proxy::start(ProxySnapshot snapshot,
   auto proxy = std::make_unique<Proxy>();
   proxy->snapshot_ = std::move(snapshot);
   const ProxySettings& settings = *proxy->snapshot_.settings;
+  proxy->snapshot_.shared->memory.set_limit(settings.memory_limit);
   Sockets sockets;
   if (auto opened = sockets.open(settings, nullptr); !opened) return tl::unexpected(opened.error());
   std::random_device seed;
@@ -75,6 +76,7 @@ Result<void> Proxy::apply(ProxySnapshot snapshot) {
   Sockets sockets;
   if (auto opened = sockets.open(*snapshot.settings, snapshot_.settings.get()); !opened) return opened;
   snapshot_ = std::move(snapshot);
+  snapshot_.shared->memory.set_limit(snapshot_.settings->memory_limit);
   for (uint32_t i = 0; i < workers_.size(); ++i) workers_[i]->apply(snapshot_, sockets.release(i));
   return {};
 }

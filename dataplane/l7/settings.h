@@ -22,10 +22,10 @@ namespace sluice::l7 {
 enum class HttpVersion : uint8_t { kHttp1, kHttp2 };
 
 /// Of connections to endpoints: they are the site's own, and one that refuses or resets many streams is
-/// overloaded, not hostile.
+/// overloaded, not hostile. One that sends frames without use all the time is broken.
 inline Http2Settings endpoint_http2_settings() {
   Http2Settings settings;
-  settings.abuse_limit = 1'000'000;
+  settings.abuse_limit = 10'000;
   settings.cancel_limit = 1'000'000;
   return settings;
 }
@@ -60,12 +60,23 @@ struct ListenerSettings {
   PathRules paths;            ///< before routing
   std::string health_path;    ///< answered by the proxy itself: 200, or 503 while it drains; "": none
   bool forwarded_for = true;  ///< the client's address is appended to x-forwarded-for
+
+  // What clients may take; 0: no limit.
+  uint32_t max_clients = 0;                              ///< connected at once, over all workers
+  size_t max_client_memory = 0;                          ///< bytes that one connection makes the proxy hold
+  uint32_t max_client_requests = 0;                      ///< on one connection, until it is asked to go
+  std::chrono::milliseconds max_client_age{0};           ///< likewise, a tenth more or less
+  std::chrono::milliseconds keepalive_timeout{600'000};  ///< without a request
+  std::chrono::milliseconds header_timeout{15'000};      ///< for a request's head, or a frame, to be whole
+  std::chrono::milliseconds stall_timeout{120'000};  ///< without a byte taken of what waits for the client
 };
 
 struct ProxySettings {
   uint32_t workers = 1;
-  bool count_routes = true;  ///< each route has counters of its own
-  std::vector<int> cpus;     ///< one per worker; empty: not pinned
+  bool count_routes = true;   ///< each route has counters of its own
+  std::vector<int> cpus;      ///< one per worker; empty: not pinned
+  uint64_t memory_limit = 0;  ///< bytes that peers make the proxy hold; 0: no limit
+  uint32_t max_clients = 0;   ///< connected at once, over all workers and listeners; 0: no limit
   std::vector<ListenerSettings> listeners;
   std::vector<ClusterSettings> clusters;
 };

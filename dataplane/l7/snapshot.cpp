@@ -38,6 +38,14 @@ const ListenerTraffic* traffic_before(const ProxySnapshot* previous, const std::
                                  : previous->traffic[static_cast<size_t>(same - listeners.begin())].get();
 }
 
+// A listener that stays, by its name, keeps the count of its clients.
+std::shared_ptr<LimitedCount> client_count(const ListenerSettings& listener, const ProxySnapshot* previous) {
+  for (size_t i = 0; previous != nullptr && i < previous->clients.size(); ++i) {
+    if (previous->settings->listeners[i].name == listener.name) return previous->clients[i];
+  }
+  return std::make_shared<LimitedCount>();
+}
+
 }  // namespace
 
 Result<ProxySnapshot> build_snapshot(std::shared_ptr<const ProxySettings> settings,
@@ -66,7 +74,9 @@ Result<ProxySnapshot> build_snapshot(std::shared_ptr<const ProxySettings> settin
     snapshot.traffic.push_back(ListenerTraffic::build(**table, settings->workers, settings->count_routes,
                                                       traffic_before(previous, listener.name)));
     snapshot.routes.push_back(*std::move(table));
+    snapshot.clients.push_back(client_count(listener, previous));
   }
+  snapshot.shared = previous == nullptr ? std::make_shared<ProxyShared>() : previous->shared;
   snapshot.settings = std::move(settings);
   return snapshot;
 }

@@ -8,10 +8,12 @@
 #include <vector>
 
 #include "dataplane/l7/listener_traffic.h"
+#include "dataplane/l7/memory_ledger.h"
 #include "dataplane/l7/settings.h"
 #include "dataplane/l7/tls_contexts.h"
 #include "lb/l7/circuit_breaker.h"
 #include "lb/l7/endpoint_set.h"
+#include "lb/l7/limited_count.h"
 #include "lb/l7/rate_limiter.h"
 #include "lb/l7/route_table.h"
 
@@ -19,6 +21,12 @@ namespace sluice::l7 {
 
 /// The rate limits of routes that have one, shared by all workers.
 using LimiterMap = std::unordered_map<const MatchedRoute*, std::shared_ptr<RateLimiter>>;
+
+/// What the workers count together, whatever the configuration. A request touches none of it.
+struct ProxyShared {
+  ProcessMemory memory;
+  alignas(64) LimitedCount clients;
+};
 
 struct ProxySnapshot {
   struct Cluster {
@@ -31,6 +39,8 @@ struct ProxySnapshot {
   std::vector<RouteTable::Pointer> routes;            ///< of each of settings->listeners
   std::vector<ListenerTraffic::Pointer> traffic;      ///< likewise
   LimiterMap limiters;
+  std::vector<std::shared_ptr<LimitedCount>> clients;  ///< connected to each of settings->listeners
+  std::shared_ptr<ProxyShared> shared;
   std::shared_ptr<const TlsContexts> tls;
 };
 

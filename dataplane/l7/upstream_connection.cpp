@@ -21,7 +21,9 @@ UpstreamConnection::UpstreamConnection(WorkerContext& worker, int fd, UpstreamPo
     : Connection(worker, fd, bytes, std::move(tls)),
       pool_(&pool),
       settings_(std::move(settings)),
-      connect_timeout_(settings_->connect_timeout) {}
+      connect_timeout_(settings_->connect_timeout) {
+  hold(sizeof(*this));
+}
 
 bool UpstreamConnection::open() {
   if (!watch(true)) return false;
@@ -75,6 +77,7 @@ void UpstreamConnection::on_input(std::span<const uint8_t>& input) {
     if (event.kind == CodecEvent::Kind::kNone) break;
     if (!on_event(event) || closed()) return;
   }
+  hold(sizeof(*this) + codec_.capacity());
   end_turn();
 }
 
@@ -115,6 +118,7 @@ bool UpstreamConnection::on_event(const CodecEvent& event) {
       exchange_of(*event.stream).on_response_trailers();
       break;
     case Kind::kReset:
+      note(event.defence);
       exchange_of(*event.stream)
           .on_upstream_gone(event.error == Http2Error::kRefusedStream ? Exchange::Loss::kRefused
                                                                       : Exchange::Loss::kBroken);
@@ -133,12 +137,29 @@ bool UpstreamConnection::on_event(const CodecEvent& event) {
       on_goaway(event.stream_id);
       break;
     case Kind::kFatal:
+      note(event.defence);
+      drop_streams();
       close_after_flush();
       return false;
     default:
       break;
   }
   return true;
+}
+
+void UpstreamConnection::note(Defence defence) {
+  if (defence == Defence::kNone) return;
+  worker_.counters.endpoint_defences[static_cast<size_t>(defence)].add(1);
+}
+
+// Their requests are told at once, not when the connection has closed.
+void UpstreamConnection::drop_streams() {
+  std::vector<CodecStream*> streams;
+  codec_.for_each_stream([&streams](CodecStream& stream) { streams.push_back(&stream); });
+  for (CodecStream* stream : streams) {
+    codec_.detach(*stream);
+    exchange_of(*stream).on_upstream_gone(Exchange::Loss::kBroken);
+  }
 }
 
 void UpstreamConnection::resume_streams() {
@@ -153,6 +174,7 @@ void UpstreamConnection::resume_streams() {
 
 void UpstreamConnection::on_drained() {
   if (blocked_) resume_streams();
+  if (!closed()) pool_->serve_pending();  // those that found the output full
 }
 
 void UpstreamConnection::leave(CodecStream& stream) {
@@ -184,14 +206,8 @@ void UpstreamConnection::on_goaway(uint32_t last_processed) {
 
 void UpstreamConnection::on_closed(const char* why) {
   connect_timer_.stop();
-  std::vector<CodecStream*> streams;
-  codec_.for_each_stream([&streams](CodecStream& stream) { streams.push_back(&stream); });
-  UpstreamPool* pool = pool_;
-  pool->forget(*this, why);
-  for (CodecStream* stream : streams) {
-    codec_.detach(*stream);
-    exchange_of(*stream).on_upstream_gone(Exchange::Loss::kBroken);
-  }
+  pool_->forget(*this, why);
+  drop_streams();
   worker_.closed.emplace_back(this);
 }
 

@@ -21,7 +21,10 @@ class UpstreamConnection final : public Connection {
   /// Waits for the connection to be made. False if the socket cannot be watched.
   bool open();
   /// Whether a request can be sent now.
-  bool has_room() { return connected_ && !closed() && codec_.can_open(); }
+  bool has_room() {
+    // Heads are written whatever waits: an endpoint that does not read gets no more of them.
+    return connected_ && !closed() && output().size() < settings_->http2.output_limit && codec_.can_open();
+  }
   bool connected() const { return connected_; }
   Codec& codec() { return codec_; }
   /// `bytes` of a stream's body have left for the other side: its sender may go on.
@@ -52,6 +55,8 @@ class UpstreamConnection final : public Connection {
   void begin();
   void end_turn();
   void resume_streams();
+  void drop_streams();
+  void note(Defence defence);
   void on_goaway(uint32_t last_processed);
 
   UpstreamPool* pool_;

@@ -66,15 +66,16 @@ class Worker::Listener final : public IoHandler {
   size_t place_ = 0;
 };
 
-Worker::Worker(std::unique_ptr<EventLoop> loop, uint32_t index, uint64_t seed)
-    : loop_(std::move(loop)), context_(*loop_, index, seed) {}
+Worker::Worker(std::unique_ptr<EventLoop> loop, uint32_t index, uint64_t seed,
+               std::shared_ptr<ProxyShared> shared)
+    : loop_(std::move(loop)), context_(*loop_, index, seed, std::move(shared)) {}
 
 Result<std::unique_ptr<Worker>> Worker::make(const ProxySnapshot& snapshot, std::vector<int> sockets,
                                              uint32_t index, uint64_t seed,
                                              std::function<void(const std::string&)> on_streak) {
   auto loop = EventLoop::make();
   if (!loop) return tl::unexpected(loop.error());
-  std::unique_ptr<Worker> worker(new Worker(*std::move(loop), index, seed));
+  std::unique_ptr<Worker> worker(new Worker(*std::move(loop), index, seed, snapshot.shared));
   worker->context_.on_streak = std::move(on_streak);
   worker->configure(snapshot);
   if (auto listening = worker->listen(sockets); !listening) return tl::unexpected(listening.error());
@@ -106,7 +107,7 @@ void Worker::configure(const ProxySnapshot& snapshot) {
   for (size_t i = 0; i < snapshot.routes.size(); ++i) {
     config->listeners.push_back({&snapshot.settings->listeners[i], snapshot.routes[i],
                                  snapshot.tls->listeners[i], snapshot.traffic[i],
-                                 snapshot.traffic[i]->routes_of(context_.index)});
+                                 snapshot.traffic[i]->routes_of(context_.index), snapshot.clients[i]});
   }
   configs_.push_back(std::move(config));
   context_.config = configs_.back().get();
@@ -196,9 +197,31 @@ Worker::~Worker() {
   context_.closed.clear();
 }
 
+// Why a client that connects now is not taken; it is counted if it is.
+Defence Worker::refusal_of(size_t listener) {
+  if (context_.memory.level() != MemoryLevel::kCalm) return Defence::kMemoryClients;
+  const auto limit = [](uint32_t most) { return most == 0 ? UINT32_MAX : most; };
+  LimitedCount& all = context_.shared->clients;
+  if (!all.try_take(limit(context_.config->settings->max_clients))) return Defence::kProxyFull;
+  const ConfigInUse::Listener& there = context_.config->listeners[listener];
+  if (there.clients->try_take(limit(there.settings->max_clients))) return Defence::kNone;
+  all.give_back();
+  return Defence::kListenerFull;
+}
+
 void Worker::adopt(int fd, const IpAddress& address, size_t listener) {
+  const Defence refusal = refusal_of(listener);
+  if (refusal != Defence::kNone) {
+    context_.counters.client_defences[static_cast<size_t>(refusal)].add(1);
+    close(fd);
+    return;
+  }
   auto client = std::make_unique<ClientConnection>(context_, fd, address, listener);
-  if (!client->open()) return;
+  if (!client->open()) {
+    context_.config->listeners[listener].clients->give_back();
+    context_.shared->clients.give_back();
+    return;
+  }
   context_.counters.clients.add(1);
   client_count_.fetch_add(1, std::memory_order_relaxed);
   clients_.push_back(*client.release());
@@ -230,6 +253,9 @@ void Worker::end_wake_up() {
   // A flush that makes room wakes streams, which write again: those are at the end of the list and come in
   // turn.
   while (!context_.unflushed.empty()) context_.unflushed.front().flush();
+  if (!context_.memory.tight().empty()) weigh_connections();
+  context_.memory.settle(context_.kept_bytes());
+  if (context_.memory.level() != MemoryLevel::kCalm) shed();
   if (context_.clients_gone != 0)
     client_count_.fetch_sub(std::exchange(context_.clients_gone, 0), std::memory_order_relaxed);
   context_.closed.clear();

@@ -54,13 +54,21 @@ class Worker {
 
  private:
   class Listener;
-  Worker(std::unique_ptr<EventLoop> loop, uint32_t index, uint64_t seed);
+  Worker(std::unique_ptr<EventLoop> loop, uint32_t index, uint64_t seed, std::shared_ptr<ProxyShared> shared);
   void configure(const ProxySnapshot& snapshot);
   Result<void> listen(const std::vector<int>& sockets);
   void move_clients();
   void run();
   void end_wake_up();
   void adopt(int fd, const IpAddress& address, size_t listener);
+  Defence refusal_of(size_t listener);
+  // Memory; see worker_shedding.cpp.
+  void weigh_connections();
+  void give_back_kept();
+  void shed();
+  void shed_in_time();
+  size_t shed_idle();
+  void close_biggest(int64_t down_to, size_t most);
 
   std::unique_ptr<EventLoop> loop_;
   WorkerContext context_;
@@ -70,6 +78,8 @@ class Worker {
   std::vector<std::unique_ptr<Listener>> listeners_;
   IntrusiveList<ClientConnection, ClientsTag> clients_;
   std::atomic<uint64_t> client_count_{0};
+  Timer shed_timer_;
+  std::chrono::steady_clock::time_point tight_since_{};  // while shed_timer_ runs
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

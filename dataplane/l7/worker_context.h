@@ -33,6 +33,7 @@ struct ConfigInUse {
     std::shared_ptr<const TlsServerContext> tls;  ///< nullptr: cleartext
     ListenerTraffic::Pointer traffic;
     std::vector<RouteCounters*> route_counters;  ///< this worker's, by MatchedRoute::index()
+    std::shared_ptr<LimitedCount> clients;       ///< connected there, over all workers
   };
   std::shared_ptr<const ProxySettings> settings;
   std::vector<Listener> listeners;                        ///< as in the settings
@@ -42,8 +43,15 @@ struct ConfigInUse {
 };
 
 struct WorkerContext {
-  WorkerContext(EventLoop& event_loop, uint32_t worker_index, uint64_t seed)
-      : loop(event_loop), index(worker_index), exchanges(*this), random(seed), input(kInputBytes) {}
+  WorkerContext(EventLoop& event_loop, uint32_t worker_index, uint64_t seed,
+                std::shared_ptr<ProxyShared> what_is_shared)
+      : loop(event_loop),
+        index(worker_index),
+        shared(std::move(what_is_shared)),
+        memory(shared->memory),
+        exchanges(*this),
+        random(seed),
+        input(kInputBytes) {}
 
   // A frame's beginning from the last time, and what one read takes.
   static constexpr size_t kReadBytes = 64 * 1024;
@@ -57,8 +65,15 @@ struct WorkerContext {
     return role == TlsSession::Role::kServer ? client_tls : upstream_tls;
   }
 
+  /// Memory that waits for the next connection or request, in bytes.
+  size_t kept_bytes() const { return chunks.kept_bytes() + kept_exchange_bytes; }
+
   EventLoop& loop;
   const uint32_t index;  ///< among the workers, from 0
+  const std::shared_ptr<ProxyShared> shared;
+  MemoryLedger memory;
+  MemoryAccount unowned{memory, nullptr};  ///< of copies of requests
+  size_t kept_exchange_bytes = 0;          ///< of exchanges that are not in use
   ConfigInUse* config = nullptr;
   bool draining = false;  ///< the proxy is about to end
   ChunkPool chunks;

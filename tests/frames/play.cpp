@@ -314,6 +314,8 @@ class Play {
       session_->goaway(error_named(words.at(2).key));
     } else if (name == "forgive") {
       session_->forgive(static_cast<int32_t>(number(2)), static_cast<int32_t>(number(3)));
+    } else if (name == "withhold") {
+      session_->withhold_window(number(2) != 0);
     } else if (name == "hold") {  // the peer reads nothing
       held_ = true;
     } else if (name == "release") {

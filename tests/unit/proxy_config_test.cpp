@@ -11,6 +11,7 @@
 #include "control/proxy/endpoint_file.h"
 #include "control/proxy/proxy_fields.h"
 #include "control/proxy/proxy_metrics.h"
+#include "dataplane/l7/defence.h"
 #include "dataplane/l7/outcome.h"
 
 namespace sluice {
@@ -375,6 +376,75 @@ TEST(ProxyDocs, ListEveryOutcomeAsTheCodeHasItAndNoOther) {
     rows.erase(std::string(outcome.name));
   }
   EXPECT_TRUE(rows.empty()) << rows.begin()->second;
+}
+
+TEST(ProxyDocs, ListEveryDefenceAsTheCodeHasItAndNoOther) {
+  auto rows = documented("l7-defences.md");
+  for (size_t i = 1; i < l7::kDefences; ++i) {
+    const l7::DefenceText& defence = l7::kDefenceTexts[i];
+    constexpr std::array<std::string_view, 3> kSides{"clients", "endpoints", "both"};
+    // A limit is a field, with its default, or words.
+    std::string limit = fmt::format("{} | -", defence.limit);
+    for (const ConfigField& field : proxy_config_table().fields()) {
+      if (field.path == defence.limit) limit = fmt::format("`{}` | {}", field.path, field.otherwise);
+    }
+    EXPECT_EQ(rows[std::string(defence.name)],
+              fmt::format("| `{}` | {} | {} | {} | {} |", defence.name,
+                          kSides[static_cast<size_t>(defence.side)], defence.what, defence.then, limit));
+    rows.erase(std::string(defence.name));
+  }
+  EXPECT_TRUE(rows.empty()) << rows.begin()->second;
+}
+
+TEST(ProxyConfig, LimitsOfClientsAreOnWithoutASetting) {
+  const auto config = parse_proxy_config(ProxyText().text(), "p.yaml");
+  ASSERT_TRUE(config) << config.error().message;
+  const l7::ListenerSettings& listener = config->settings.listeners[0];
+  // As the table of fields, and so the documentation, says.
+  const auto otherwise = [](std::string_view path) {
+    for (const ConfigField& field : proxy_config_table().fields()) {
+      if (field.path == path) return std::string(field.otherwise);
+    }
+    return std::string();
+  };
+  EXPECT_EQ(fmt::format("{}", listener.http2.abuse_limit), otherwise("listeners[].abuse_limit"));
+  EXPECT_EQ(fmt::format("{}", listener.http2.cancel_limit), otherwise("listeners[].cancel_limit"));
+  EXPECT_EQ(fmt::format("{}s", listener.header_timeout.count() / 1000),
+            otherwise("listeners[].header_timeout"));
+  EXPECT_EQ(fmt::format("{}m", listener.stall_timeout.count() / 60'000),
+            otherwise("listeners[].stall_timeout"));
+  EXPECT_EQ(fmt::format("{}m", listener.keepalive_timeout.count() / 60'000),
+            otherwise("listeners[].keepalive_timeout"));
+  EXPECT_EQ(listener.max_client_age.count(), 0);
+  EXPECT_EQ(listener.max_client_requests, 0u);
+}
+
+TEST(ProxyConfig, LimitsAreRead) {
+  ProxyText text;
+  text.proxy = "proxy: {memory_limit: 50000000, max_clients: 70}\n";
+  text.listeners =
+      "listeners:\n  - {name: a, address: 127.0.0.1, port: 80, cluster: app, max_clients: 7, "
+      "max_client_memory: "
+      "2000000,\n     max_client_age: 1m, max_client_requests: 9, keepalive_timeout: 3s, header_timeout: "
+      "4s,\n"
+      "     stall_timeout: 5s, abuse_limit: 11, cancel_limit: 12}\n";
+  const auto config = parse_proxy_config(text.text(), "p.yaml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->settings.memory_limit, 50'000'000u);
+  EXPECT_EQ(config->settings.max_clients, 70u);
+  const l7::ListenerSettings& listener = config->settings.listeners[0];
+  EXPECT_EQ(listener.max_clients, 7u);
+  EXPECT_EQ(listener.max_client_memory, 2'000'000u);
+  EXPECT_EQ(listener.max_client_age, std::chrono::minutes(1));
+  EXPECT_EQ(listener.max_client_requests, 9u);
+  EXPECT_EQ(listener.keepalive_timeout, std::chrono::seconds(3));
+  EXPECT_EQ(listener.header_timeout, std::chrono::seconds(4));
+  EXPECT_EQ(listener.stall_timeout, std::chrono::seconds(5));
+  EXPECT_EQ(listener.http2.abuse_limit, 11);
+  EXPECT_EQ(listener.http2.cancel_limit, 12);
+  text.proxy = "proxy: {memory_limit: 1000}\n";
+  EXPECT_THAT(error_of(text),
+              HasSubstr("proxy.memory_limit: found '1000'; accepted: a whole number from 16777216"));
 }
 
 TEST(ProxyConfigDocs, TheExampleIsGood) {
