@@ -1,7 +1,8 @@
 """Opens N HTTP/2 connections to PORT of 127.0.0.1 and keeps them until its input ends.
 
-    idle_connections.py PORT N
+    idle_connections.py PORT N [SOURCE]
 
+SOURCE is the address that they come from: one address has some 28 000 ports for them.
 Each sends preface and SETTINGS, waits for the server's SETTINGS and acknowledges them; then it prints `idle`. A line
 of input makes each connection send one GET and read the answer to its end; then it prints `answered`.
 """
@@ -28,8 +29,8 @@ def frame(kind, flags, stream, payload=b""):
 class Connection:
     """One client connection; what has arrived and is not a whole frame yet waits in `unread`."""
 
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port))
+    def __init__(self, port, source):
+        self.socket = socket.create_connection(("127.0.0.1", port), source_address=(source, 0))
         self.unread = b""
         self.socket.sendall(PREFACE + frame(SETTINGS, 0, 0))
 
@@ -69,10 +70,11 @@ def wait_for_all(connections, wanted):
 
 
 def main():
-    port, count = map(int, sys.argv[1:])
+    port, count = map(int, sys.argv[1:3])
+    source = sys.argv[3] if len(sys.argv) > 3 else "127.0.0.1"
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    connections = [Connection(port) for _ in range(count)]
+    connections = [Connection(port, source) for _ in range(count)]
     wait_for_all(connections, lambda kind, flags: kind == SETTINGS and flags & ACK)
     print("idle", flush=True)
     for _ in sys.stdin:
