@@ -62,21 +62,20 @@ Result<void> lock_directory(int directory, const std::string& name) {
 }
 
 /// Removes a socket file that nobody listens on.
-Result<void> remove_dead_socket(const std::string& path, const sockaddr_un& address) {
+Result<void> remove_dead_socket(const std::string& path, const sockaddr_un& address, std::string_view field) {
   struct stat status {};
   if (lstat(path.c_str(), &status) != 0) {
     if (errno == ENOENT) return {};
     return fail(fmt::format("{}: {}", path, errno_text()));
   }
   if (!S_ISSOCK(status.st_mode)) {
-    return fail(
-        fmt::format("{}: exists and is not a socket; move it away or set another node.run_dir", path));
+    return fail(fmt::format("{}: exists and is not a socket; move it away or set another {}", path, field));
   }
   const Descriptor probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const bool connected =
       connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
   if (connected || errno == EAGAIN) {  // EAGAIN: somebody listens, and has a full queue
-    return fail(fmt::format("{}: another process listens there; stop it or set another node.run_dir", path));
+    return fail(fmt::format("{}: another process listens there; stop it or set another {}", path, field));
   }
   if (errno != ECONNREFUSED) return fail(fmt::format("{}: {}", path, errno_text()));
   if (unlink(path.c_str()) != 0) {
@@ -87,7 +86,7 @@ Result<void> remove_dead_socket(const std::string& path, const sockaddr_un& addr
 
 }  // namespace
 
-Result<ListeningSocket> ListeningSocket::open(const std::string& path) {
+Result<ListeningSocket> ListeningSocket::open(const std::string& path, std::string_view field) {
   const auto address = address_of(path);
   if (!address) {
     return fail(fmt::format("'{}': a socket path has 1 to {} bytes", path, sizeof address->sun_path - 1));
@@ -101,7 +100,8 @@ Result<ListeningSocket> ListeningSocket::open(const std::string& path) {
         fmt::format("{}: cannot be used for the control socket: {}", directory.string(), errno_text()));
   }
   if (auto locked = lock_directory(opened.get(), directory); !locked) return tl::unexpected(locked.error());
-  if (auto removed = remove_dead_socket(path, *address); !removed) return tl::unexpected(removed.error());
+  if (auto removed = remove_dead_socket(path, *address, field); !removed)
+    return tl::unexpected(removed.error());
 
   Descriptor listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   // The file takes the socket's mode, less the umask: so at no moment it is open to more than 0660.
@@ -118,6 +118,12 @@ Result<ListeningSocket> ListeningSocket::open(const std::string& path) {
     return fail(fmt::format("{}: cannot listen: {}", path, reason));
   }
   return ListeningSocket(listener.release(), path, status.st_dev, status.st_ino);
+}
+
+ListeningSocket ListeningSocket::adopt(int descriptor, const std::string& path) {
+  struct stat status {};
+  const bool there = lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode);
+  return {descriptor, there ? path : "", status.st_dev, status.st_ino};
 }
 
 ListeningSocket::ListeningSocket(ListeningSocket&& other) noexcept

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <string_view>
 
 #include "lb/result.h"
 
@@ -12,8 +13,11 @@ namespace sluice {
 /// Owns the descriptor and the file: both go when it does.
 class ListeningSocket {
  public:
-  /// See ApiServer::open. Two processes that start at the same moment cannot both succeed.
-  static Result<ListeningSocket> open(const std::string& path);
+  /// See ApiServer::open. Two processes that start at the same moment cannot both succeed. Errors name
+  /// `field`, where the path is configured.
+  static Result<ListeningSocket> open(const std::string& path, std::string_view field = "node.run_dir");
+  /// One that another process has opened at `path` and handed over.
+  static ListeningSocket adopt(int descriptor, const std::string& path);
   ListeningSocket(ListeningSocket&& other) noexcept;
   ListeningSocket& operator=(ListeningSocket&&) = delete;
   ~ListeningSocket();
@@ -22,6 +26,8 @@ class ListeningSocket {
   int release_descriptor();
   /// Removes the file, if it is still this socket's.
   void remove_file();
+  /// Lets the file be: another process goes on with the socket.
+  void leave_file() { path_.clear(); }
 
  private:
   ListeningSocket(int descriptor, std::string path, dev_t device, ino_t inode)

@@ -2,6 +2,8 @@
 // process that hangs keeps its announcement device, and with it the traffic: the watchdog ends it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <optional>
 #include <string>
@@ -18,10 +20,15 @@ class ServiceManager {
   ServiceManager& operator=(const ServiceManager&) = delete;
 
   void ready() { send("READY=1"); }
+  /// The service goes on as this process, which is of its control group. Only the service's main process is
+  /// believed that.
+  void main_process(pid_t pid) { send("MAINPID=" + std::to_string(pid)); }
   void stopping() { send("STOPPING=1"); }
   void alive() {
     if (watchdog_) send("WATCHDOG=1");
   }
+  /// Where systemd listens, for a process that goes on as this service; "": it does not.
+  const std::string& path() const { return path_; }
   /// How long systemd waits between two alive(); nothing if it does not.
   std::optional<std::chrono::microseconds> watchdog() const { return watchdog_; }
 

@@ -21,6 +21,10 @@ namespace {
 
 using l7::ClusterSettings;
 
+Result<std::string> parse_absolute_path(const std::string& text) {
+  return text.starts_with('/') ? Result<std::string>(text) : fail("");
+}
+
 void read_cores(const ConfigSection& proxy, l7::ProxySettings& settings) {
   const auto items = proxy.scalars("cores");
   if (!items) return;
@@ -49,6 +53,28 @@ void read_proxy(const ConfigSection& proxy, ProxyDraft& draft) {
   read_milliseconds(proxy, "drain_delay", draft.config.drain_delay);
   read_milliseconds(proxy, "drain_time", draft.config.drain_time);
   read_milliseconds(proxy, "discovery_wait", draft.config.discovery_wait);
+  proxy.value("upgrade_socket", draft.config.upgrade_socket, parse_absolute_path);
+  proxy.value("user", draft.config.user, parse_name);
+  const YamlNode* group = proxy.value("group", draft.config.group, parse_name);
+  if (group != nullptr && draft.config.user.empty())
+    proxy.report(*group, "group", "found without user; accepted: beside proxy.user");
+}
+
+/// Two listeners would share the connections of one address.
+void check_addresses(const ProxyDraft& draft) {
+  const auto& listeners = draft.config.settings.listeners;
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      if (listeners[i].port == 0 || listeners[i].port != listeners[j].port ||
+          listeners[i].address != listeners[j].address)
+        continue;
+      const ConfigSection& section = draft.listeners[i].section;
+      const YamlNode* port = section.find("port");
+      if (port != nullptr)
+        section.refuse(*port, "port",
+                       fmt::format("the address and port of listener '{}'", listeners[j].name));
+    }
+  }
 }
 
 void check_names(const std::vector<ProxyDraft::Named>& items) {
@@ -109,6 +135,7 @@ Result<ProxyConfig> read_tree(const YamlNode& tree, std::string_view filename) {
   for (const ConfigSection& listener : draft.root.sections("listeners")) read_listener(listener, draft);
   check_names(draft.listeners);
   check_names(draft.clusters);
+  check_addresses(draft);
   check_references(draft);
   check_not_empty(draft.root, "listeners");
   check_not_empty(draft.root, "clusters");

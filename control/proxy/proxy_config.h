@@ -37,6 +37,9 @@ struct ProxyConfig {
   std::chrono::milliseconds drain_delay{0};
   std::chrono::milliseconds drain_time{30'000};
   std::chrono::milliseconds discovery_wait{5'000};  ///< at the start, for first answers
+  std::string upgrade_socket;  ///< where the next process asks for the listening sockets; "": nowhere
+  std::string user;            ///< as whom it goes on once it has started; "": as who started it
+  std::string group;           ///< "": the user's
   LogSettings log;
   std::optional<ListenAddress> metrics;  ///< where metrics are served
   l7::ProxySettings settings;

@@ -18,6 +18,9 @@ constexpr std::chrono::milliseconds kDrainTick{50};
 constexpr std::chrono::milliseconds kConnectFailureTick{1000};
 // Clients that all come back at one moment are a wave for the other proxies.
 constexpr std::chrono::milliseconds kGoawaySpread{1000};
+// Between the two steps: a round trip, and time for a connection that has just been made to say what it
+// wants.
+constexpr std::chrono::milliseconds kGoawayNotice{500};
 
 /// `settings` with the endpoints that are discovered: `known` gives those of a cluster.
 std::shared_ptr<l7::ProxySettings> with_discovered(const ProxyConfig& config,
@@ -63,9 +66,12 @@ ProxyControl::~ProxyControl() {
   stop();
 }
 
-Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_context& io, ProxyConfig config) {
+Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_context& io, ProxyConfig config,
+                                                          const HandoverOffer* from) {
   fill_limits(config.settings);
   std::unique_ptr<ProxyControl> control(new ProxyControl(io, std::move(config)));
+  auto logs = control->access_log_.open(control->config_.settings);
+  if (!logs) return tl::unexpected(logs.error());
   auto event_log = HealthEventLog::open(control->config_);
   if (!event_log) return tl::unexpected(event_log.error());
   control->event_log_ = *std::move(event_log);
@@ -74,19 +80,29 @@ Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_contex
     const ClusterEndpoints* found = control->discoveries_.find(cluster);
     return found == nullptr ? std::vector<Endpoint>{} : found->endpoints;
   };
+  std::shared_ptr<l7::TlsTicketKeys> keys;
+  if (from != nullptr) {
+    control->known_unhealthy_.insert(from->unhealthy.begin(), from->unhealthy.end());
+    if (from->ticket_keys)
+      keys = std::make_shared<l7::TlsTicketKeys>(*from->ticket_keys, l7::TlsTicketKeys::Clock::now());
+  }
   auto snapshot = l7::build_snapshot(with_discovered(control->config_, discovered), nullptr,
-                                     std::chrono::steady_clock::now());
+                                     std::chrono::steady_clock::now(), std::move(keys));
   if (!snapshot) return tl::unexpected(snapshot.error());
   for (const std::string& warning : snapshot->tls->warnings)
     spdlog::warn("event=tls_warning text={}", log_quoted(warning));
   ProxyControl* self = control.get();
-  auto proxy = l7::Proxy::start(*std::move(snapshot), [self](const std::string& /*cluster*/) {
-    boost::asio::post(self->io_, [self] { self->tick(); });
-  });
+  auto proxy = l7::Proxy::start(
+      *std::move(snapshot),
+      [self](const std::string& /*cluster*/) { boost::asio::post(self->io_, [self] { self->tick(); }); },
+      from == nullptr ? l7::BoundSockets{} : from->sockets);
   if (!proxy) return tl::unexpected(proxy.error());
   control->proxy_ = *std::move(proxy);
+  control->access_log_.use(*std::move(logs), control->proxy_->snapshot().access_log);
   control->watch_outliers();
   control->check_endpoints();
+  if (!control->known_unhealthy_.empty()) control->update_all();
+  control->known_unhealthy_.clear();
   control->tick();
   control->log_connect_failures();
   return control;
@@ -98,6 +114,8 @@ Result<void> ProxyControl::apply(ProxyConfig config) {
                             config.settings.workers, config_.settings.workers));
   }
   fill_limits(config.settings);
+  auto logs = access_log_.open(config.settings);
+  if (!logs) return tl::unexpected(logs.error());
   // A cluster whose discovery begins now, or begins anew, goes on with what it has.
   const auto known = [this](const std::string& cluster) { return published(proxy_->snapshot(), cluster); };
   auto snapshot = l7::build_snapshot(with_discovered(config, known), &proxy_->snapshot(),
@@ -106,7 +124,14 @@ Result<void> ProxyControl::apply(ProxyConfig config) {
   auto event_log = HealthEventLog::open(config);
   if (!event_log) return tl::unexpected(event_log.error());
   const auto tls = snapshot->tls;
-  if (auto applied = proxy_->apply(*std::move(snapshot)); !applied) return applied;
+  // Before the first line for a new file.
+  const auto rings = snapshot->access_log;
+  const auto logs_before = access_log_.targets();
+  access_log_.use(*std::move(logs), rings);
+  if (auto applied = proxy_->apply(*std::move(snapshot)); !applied) {
+    access_log_.use(logs_before, rings);
+    return applied;
+  }
   for (const std::string& warning : tls->warnings)
     spdlog::warn("event=tls_warning text={}", log_quoted(warning));
   config_ = std::move(config);
@@ -166,7 +191,9 @@ void ProxyControl::check_endpoints() {
       target.port = known.check_ports[e];
       target.check = care.health;
       target.policy = care.policy;
-      target.trusted = true;  // a proxy that starts must not refuse what its first checks would let through
+      // A proxy that starts must not refuse what its first checks would let through, nor send requests to
+      // what another one has just found to be down.
+      target.trusted = !known_unhealthy_.contains(target.pool);
     }
   }
   checks_.set_targets(targets);
@@ -257,22 +284,57 @@ void ProxyControl::tick() {
   });
 }
 
-void ProxyControl::drain(std::function<void(uint64_t)> done) {
+uint64_t ProxyControl::Remains::clients() const {
+  uint64_t sum = 0;
+  for (const auto& [name, load] : listeners) sum += load.clients;
+  return sum;
+}
+
+uint64_t ProxyControl::Remains::streams() const {
+  uint64_t sum = 0;
+  for (const auto& [name, load] : listeners) sum += load.streams;
+  return sum;
+}
+
+HandoverOffer ProxyControl::offer() const {
+  HandoverOffer offer;
+  offer.sockets = proxy_->sockets();
+  offer.ticket_keys = proxy_->snapshot().tls->ticket_keys->state(l7::TlsTicketKeys::Clock::now());
+  for (size_t i = 0; i < config_.settings.clusters.size(); ++i) {
+    for (const Endpoint& endpoint : endpoints_of(i).endpoints) {
+      const std::string target = target_of(i, endpoint.id);
+      const BackendHealth* health = checks_.find(target, endpoint.id.address);
+      if (health != nullptr && !health->healthy) offer.unhealthy.push_back(target);
+    }
+  }
+  return offer;
+}
+
+void ProxyControl::drain(std::function<void(const Remains&)> done) {
   proxy_->turn_health();
   drain_timer_.expires_after(config_.drain_delay);
   drain_timer_.async_wait([this, done = std::move(done)](const auto& cancelled) mutable {
-    if (cancelled) return;
-    proxy_->drain(std::min<std::chrono::milliseconds>(kGoawaySpread, config_.drain_time / 2));
-    wait_for_end(std::chrono::steady_clock::now() + config_.drain_time, std::move(done));
+    if (!cancelled) leave(std::move(done));
   });
 }
 
+void ProxyControl::leave(std::function<void(const Remains&)> done) {
+  const auto until = std::chrono::steady_clock::now() + config_.drain_time;
+  proxy_->drain(std::min<std::chrono::milliseconds>(kGoawayNotice, config_.drain_time / 4),
+                std::min<std::chrono::milliseconds>(kGoawaySpread, config_.drain_time / 2));
+  wait_for_end(until, std::move(done));
+}
+
 void ProxyControl::wait_for_end(std::chrono::steady_clock::time_point until,
-                                std::function<void(uint64_t)> done) {
-  const uint64_t left = proxy_->clients();
-  if (left == 0 || std::chrono::steady_clock::now() >= until) {
-    done(left);
-    return;
+                                std::function<void(const Remains&)> done) {
+  const bool empty = proxy_->clients() == 0;
+  if (empty || std::chrono::steady_clock::now() >= until) {
+    // A client that had waited to be accepted may not be counted yet: the workers know.
+    const Remains left{proxy_->load()};
+    if (!empty || left.clients() == 0) {
+      done(left);
+      return;
+    }
   }
   drain_timer_.expires_after(kDrainTick);
   drain_timer_.async_wait([this, until, done = std::move(done)](const auto& cancelled) mutable {
@@ -282,6 +344,7 @@ void ProxyControl::wait_for_end(std::chrono::steady_clock::time_point until,
 
 void ProxyControl::stop() {
   if (proxy_) proxy_->stop();
+  access_log_.stop();
 }
 
 }  // namespace sluice::control

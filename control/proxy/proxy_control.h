@@ -5,7 +5,9 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -13,6 +15,7 @@
 #include "control/health/health_checks.h"
 #include "control/proxy/connect_failure_log.h"
 #include "control/proxy/discoveries.h"
+#include "control/proxy/handover.h"
 #include "control/proxy/health_event_log.h"
 #include "control/proxy/proxy_config.h"
 #include "dataplane/l7/proxy.h"
@@ -24,8 +27,10 @@ namespace sluice::control {
 class ProxyControl {
  public:
   /// Starts workers and checks; runs `io` until clusters whose endpoints are discovered have some, or
-  /// discovery_wait is over. Errors say what to do; nothing is left running.
-  static Result<std::unique_ptr<ProxyControl>> start(boost::asio::io_context& io, ProxyConfig config);
+  /// discovery_wait is over. Clients wait until accept(). `from`: what another process hands over, or
+  /// nullptr. Errors say what to do; nothing is left running.
+  static Result<std::unique_ptr<ProxyControl>> start(boost::asio::io_context& io, ProxyConfig config,
+                                                     const HandoverOffer* from = nullptr);
   ~ProxyControl();
   ProxyControl(const ProxyControl&) = delete;
   ProxyControl& operator=(const ProxyControl&) = delete;
@@ -33,9 +38,23 @@ class ProxyControl {
   /// Goes on under another configuration. On an error nothing has changed.
   Result<void> apply(ProxyConfig config);
 
+  /// Takes clients from now on.
+  void accept() { proxy_->accept(); }
+
+  /// What is left of clients and their requests when a drain ends.
+  struct Remains {
+    std::map<std::string, l7::ListenerLoad> listeners;  ///< by name; those that have some
+    uint64_t clients() const;
+    uint64_t streams() const;
+  };
   /// Turns the answer to health checks, takes no new connections after drain_delay, asks clients to go, and
-  /// calls `done(left)` when the last one has, or when drain_time is over with `left` clients still there.
-  void drain(std::function<void(uint64_t left)> done);
+  /// calls `done` when the last one has, or when drain_time is over with some still there.
+  void drain(std::function<void(const Remains&)> done);
+  /// The same for a process that another one has taken over from: it is at once, and health is what the other
+  /// one says.
+  void leave(std::function<void(const Remains&)> done);
+  /// What another process needs to go on where this one is; version and upgrade socket are left out.
+  HandoverOffer offer() const;
   void stop();
 
   const ProxyConfig& config() const { return config_; }
@@ -59,7 +78,7 @@ class ProxyControl {
   void tick();
   void log_connect_failures();
   void log_outliers(size_t cluster, const std::vector<OutlierEvent>& events);
-  void wait_for_end(std::chrono::steady_clock::time_point until, std::function<void(uint64_t)> done);
+  void wait_for_end(std::chrono::steady_clock::time_point until, std::function<void(const Remains&)> done);
   std::string target_of(size_t cluster, const EndpointId& id) const;
 
   boost::asio::io_context& io_;
@@ -69,6 +88,7 @@ class ProxyControl {
   HealthChecks checks_;
   Discoveries discoveries_;
   std::unordered_map<std::string, std::unique_ptr<OutlierDetector>> detectors_;
+  std::set<std::string> known_unhealthy_;  // to the process before this one
   boost::asio::steady_timer tick_timer_;
   boost::asio::steady_timer drain_timer_;
   ConnectFailureLog connect_failures_;

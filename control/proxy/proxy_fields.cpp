@@ -38,6 +38,11 @@ constexpr ConfigField kGlobal[] = {
      "its first answer, good or bad.",
      0, kHour},
     {"proxy.drain_time", kTime, "30s", "After that, how long requests under way may take to end.", 0, kHour},
+    {"proxy.upgrade_socket", "an absolute path", "none: no upgrade without a gap",
+     "Unix socket at which the next sluice-proxy takes over, see upgrade.md; a change takes a restart."},
+    {"proxy.user", "the name of a user", "who starts it",
+     "As whom it goes on once its ports are open and its keys are read; a change takes a restart."},
+    {"proxy.group", "the name of a group", "the user's own", "The group, likewise."},
 
     {"proxy.memory_limit", "", "half of the memory that the process may have",
      "Bytes that clients and endpoints make the proxy hold; near it new ones are refused, above it the "

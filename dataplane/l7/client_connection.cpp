@@ -90,12 +90,14 @@ void ClientConnection::count_protocol(SpokenProtocol protocol) {
 void ClientConnection::speak_http2() {
   count_protocol(SpokenProtocol::kHttp2);
   codec_.use_http2(Http2Session::Role::kServer, settings().http2, output(), worker_.headers).start();
+  if (worker_.leaving) codec_.announce_goaway();
   wake_output();
 }
 
 void ClientConnection::speak_http1() {
   count_protocol(SpokenProtocol::kHttp1);
   codec_.use_http1(Http1Session::Role::kServer, settings().http1, output(), worker_.headers);
+  if (worker_.leaving) codec_.announce_goaway();
 }
 
 // In cleartext the first bytes tell which version the client speaks. False: too few to know.

@@ -136,7 +136,7 @@ void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
   begin(client, event);
   if (!normalize_path()) return;
   if (client.is_health_check(request_.get(HeaderToken::kPath))) {
-    answer_directly(worker_.draining ? kDrains : kServes);
+    answer_directly(worker_.health_turned ? kDrains : kServes);
     return;
   }
   const MatchedRoute* route = client.routes().match(route_request(request_, worker_.header_views));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,10 +13,15 @@ namespace sluice::l7 {
 
 class Proxy {
  public:
-  /// Opens everything and starts the workers. `on_streak(cluster)` is called on a worker's thread when an
-  /// endpoint of that cluster has failed as often in a row as its settings allow. Errors name the listener.
+  /// Opens everything and starts the workers; clients wait until accept(). `on_streak(cluster)` is called on
+  /// a worker's thread when an endpoint of that cluster has failed as often in a row as its settings allow.
+  /// `inherited`: sockets of another process, which are used where a listener is on their address. Errors
+  /// name the listener.
   static Result<std::unique_ptr<Proxy>> start(ProxySnapshot snapshot,
-                                              std::function<void(const std::string&)> on_streak);
+                                              std::function<void(const std::string&)> on_streak,
+                                              const BoundSockets& inherited = {});
+  /// Takes clients from now on.
+  void accept();
   /// Ends the workers.
   void stop();
 
@@ -24,8 +30,12 @@ class Proxy {
   Result<void> apply(ProxySnapshot snapshot);
   /// Health checks are answered with 503 from now on.
   void turn_health();
-  /// Takes no new clients and asks those that are there to go, each within `spread`.
-  void drain(std::chrono::milliseconds spread);
+  /// Takes no new clients and asks those that are there to go, each after `notice` and within `spread`.
+  void drain(std::chrono::milliseconds notice, std::chrono::milliseconds spread);
+  /// Who is connected, by the names of listeners; asks the workers.
+  std::map<std::string, ListenerLoad> load() const;
+  /// All that it listens on; none once it drains.
+  const BoundSockets& sockets() const { return sockets_; }
   /// Clients connected now.
   uint64_t clients() const;
   /// Picks from `endpoints` for requests to come.
@@ -39,6 +49,7 @@ class Proxy {
 
  private:
   ProxySnapshot snapshot_;
+  BoundSockets sockets_;
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 

@@ -49,10 +49,11 @@ std::shared_ptr<LimitedCount> client_count(const ListenerSettings& listener, con
 }  // namespace
 
 Result<ProxySnapshot> build_snapshot(std::shared_ptr<const ProxySettings> settings,
-                                     const ProxySnapshot* previous, PickTime now) {
+                                     const ProxySnapshot* previous, PickTime now,
+                                     std::shared_ptr<TlsTicketKeys> ticket_keys) {
   ProxySnapshot snapshot;
-  auto tls = load_tls_contexts(*settings, previous == nullptr ? nullptr : previous->tls->ticket_keys,
-                               std::chrono::system_clock::now());
+  if (previous != nullptr) ticket_keys = previous->tls->ticket_keys;
+  auto tls = load_tls_contexts(*settings, std::move(ticket_keys), std::chrono::system_clock::now());
   if (!tls) return tl::unexpected(tls.error());
   snapshot.tls = std::make_shared<TlsContexts>(*std::move(tls));
   std::vector<std::string> names;

@@ -46,8 +46,10 @@ struct ProxySnapshot {
 
 /// Builds it from settings; reads the files of certificates. `previous` is the one that it replaces, or
 /// nullptr: listeners, routes and clusters that stay keep their counters, and endpoints that stay what is
-/// known of them. Errors name the cluster, or the listener and route.
+/// known of them. Without it, tickets are sealed with `ticket_keys`, or with new ones. Errors name the
+/// cluster, or the listener and route.
 Result<ProxySnapshot> build_snapshot(std::shared_ptr<const ProxySettings> settings,
-                                     const ProxySnapshot* previous, PickTime now);
+                                     const ProxySnapshot* previous, PickTime now,
+                                     std::shared_ptr<TlsTicketKeys> ticket_keys = nullptr);
 
 }  // namespace sluice::l7

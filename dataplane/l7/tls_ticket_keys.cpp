@@ -25,6 +25,18 @@ TicketKey new_key() {
 TlsTicketKeys::TlsTicketKeys(Clock::time_point now, std::chrono::seconds lifetime)
     : lifetime_(lifetime), since_(now), current_(new_key()) {}
 
+TlsTicketKeys::TlsTicketKeys(const State& state, Clock::time_point now, std::chrono::seconds lifetime)
+    : lifetime_(lifetime),
+      since_(now - std::max(state.age, std::chrono::milliseconds(0))),
+      current_(state.current),
+      previous_(state.previous) {}
+
+TlsTicketKeys::State TlsTicketKeys::state(Clock::time_point now) {
+  const std::lock_guard lock(mutex_);
+  rotate(now);
+  return {current_, previous_, std::chrono::duration_cast<std::chrono::milliseconds>(now - since_)};
+}
+
 TlsTicketKeys::~TlsTicketKeys() {
   OPENSSL_cleanse(&current_, sizeof(current_));
   if (previous_) OPENSSL_cleanse(&*previous_, sizeof(*previous_));

@@ -26,6 +26,16 @@ class TlsTicketKeys {
 
   /// A key seals tickets for one `lifetime` and opens them for one more: each ticket is good for a lifetime.
   explicit TlsTicketKeys(Clock::time_point now, std::chrono::seconds lifetime = kLifetime);
+
+  /// The keys for another process, which goes on where this one is.
+  struct State {
+    TicketKey current;
+    std::optional<TicketKey> previous;
+    std::chrono::milliseconds age;  ///< how long ago `current` came into use
+  };
+  TlsTicketKeys(const State& state, Clock::time_point now, std::chrono::seconds lifetime = kLifetime);
+  State state(Clock::time_point now);
+
   TlsTicketKeys(const TlsTicketKeys&) = delete;
   TlsTicketKeys& operator=(const TlsTicketKeys&) = delete;
   ~TlsTicketKeys();

@@ -17,6 +17,8 @@ namespace {
 // Enough for a megabyte in one call.
 constexpr size_t kPieces = 64;
 constexpr int kBacklog = 4096;
+constexpr const char* kInUse =
+    "; another process listens there: end it, or start this one with --upgrade to take over from it";
 
 socklen_t fill(sockaddr_storage& storage, const IpAddress& address, uint16_t port) {
   storage = {};
@@ -123,19 +125,22 @@ int accept_from(int listening, IpAddress& address) {
   return fd;
 }
 
-Result<int> listen_on(const IpAddress& address, uint16_t port) {
+Result<int> listen_on(const IpAddress& address, uint16_t port, bool shared) {
   sockaddr_storage storage;
   const socklen_t size = fill(storage, address, port);
   const int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return fail(fmt::format("cannot make a socket: {}", std::strerror(errno)));
   set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-  set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (shared) set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   if (address.is_v6()) set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
   if (bind(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0 || listen(fd, kBacklog) != 0) {
     const int error = errno;
     close(fd);
-    return fail(fmt::format("cannot listen on {}: {}", address_text(address, port), std::strerror(error)));
+    return fail(fmt::format("cannot listen on {}: {}{}", address_text(address, port), std::strerror(error),
+                            error == EADDRINUSE ? kInUse : ""));
   }
+  // Only now, so that the kernel has refused it where another process listens, also with this option.
+  if (!shared) set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   return fd;
 }
 

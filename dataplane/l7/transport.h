@@ -55,7 +55,8 @@ Result<int> start_connect(const IpAddress& address, uint16_t port);
 /// (TCP_NODELAY), and tells whose it is. Below 0: none waits, or no descriptor is left.
 int accept_from(int listening, IpAddress& address);
 
-/// A listening socket that shares its address with those of other workers (SO_REUSEPORT).
-Result<int> listen_on(const IpAddress& address, uint16_t port);
+/// A listening socket that others of this user may share its address with (SO_REUSEPORT). Errors: no such
+/// address, no right to; if not `shared`, somebody listens there already, be it with SO_REUSEPORT.
+Result<int> listen_on(const IpAddress& address, uint16_t port, bool shared);
 
 }  // namespace sluice::l7

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <future>
 
 #include "dataplane/l7/transport.h"
 
@@ -18,51 +19,56 @@ namespace {
 // New connections taken in one go; the rest waits in the kernel while requests are served.
 constexpr int kAcceptsPerTurn = 64;
 constexpr std::chrono::milliseconds kAcceptPause{100};
+// At the end: more than the kernel lets wait at a time.
+constexpr int kLastTurns = 128;
 
 }  // namespace
 
 class Worker::Listener final : public IoHandler {
  public:
-  Listener(Worker& worker, std::string name, int fd) : worker_(worker), name_(std::move(name)), fd_(fd) {}
-  ~Listener() override {
-    worker_.loop_->remove(fd_, *this);
-    close(fd_);
-  }
-  Result<void> open() { return worker_.loop_->add(fd_, EPOLLIN, *this); }
-  const std::string& name() const { return name_; }
+  Listener(Worker& worker, std::shared_ptr<const BoundSocket> socket)
+      : worker_(worker), socket_(std::move(socket)) {}
+  ~Listener() override { worker_.loop_->remove(socket_->fd(), *this); }
+  Result<void> open() { return worker_.loop_->add(socket_->fd(), 0, *this); }
+  void accept() { worker_.loop_->change(socket_->fd(), EPOLLIN, *this); }
+  const BoundSocket* socket() const { return socket_.get(); }
   /// Its place in the configuration.
   void move_to(size_t place) { place_ = place; }
 
-  void on_ready(uint32_t /*events*/) override {
-    for (int taken = 0; taken < kAcceptsPerTurn; ++taken) {
-      IpAddress address;
-      const int fd = accept_from(fd_, address);
-      if (fd < 0) {
-        // Without a descriptor the connection goes on waiting, and would wake us for ever.
-        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) pause();
-        return;
-      }
-      worker_.adopt(fd, address, place_);
+  void on_ready(uint32_t /*events*/) override { accept_some(); }
+  /// Takes all that waits, also what goes on coming while it does so, within reason.
+  void empty() {
+    for (int turns = 0; turns < kLastTurns && accept_some(); ++turns) {
     }
   }
 
  private:
+  // False: nothing waits any more, or nothing can be taken.
+  bool accept_some() {
+    for (int taken = 0; taken < kAcceptsPerTurn; ++taken) {
+      IpAddress address;
+      const int fd = accept_from(socket_->fd(), address);
+      if (fd < 0) {
+        // Without a descriptor the connection goes on waiting, and would wake us for ever.
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) pause();
+        return false;
+      }
+      worker_.adopt(fd, address, place_);
+    }
+    return true;
+  }
+
   void pause() {
     worker_.context_.counters.accept_failures.add(1);
-    worker_.loop_->change(fd_, 0, *this);
+    worker_.loop_->change(socket_->fd(), 0, *this);
     worker_.loop_->timers().start(
         resume_timer_, worker_.loop_->now(), kAcceptPause,
-        [](void* self) {
-          auto* listener = static_cast<Listener*>(self);
-          listener->worker_.loop_->change(listener->fd_, EPOLLIN, *listener);
-        },
-        this);
+        [](void* self) { static_cast<Listener*>(self)->accept(); }, this);
   }
 
   Worker& worker_;
   Timer resume_timer_;
-  std::string name_;
-  int fd_;
+  std::shared_ptr<const BoundSocket> socket_;
   size_t place_ = 0;
 };
 
@@ -70,8 +76,9 @@ Worker::Worker(std::unique_ptr<EventLoop> loop, uint32_t index, uint64_t seed,
                std::shared_ptr<ProxyShared> shared)
     : loop_(std::move(loop)), context_(*loop_, index, seed, std::move(shared)) {}
 
-Result<std::unique_ptr<Worker>> Worker::make(const ProxySnapshot& snapshot, std::vector<int> sockets,
-                                             uint32_t index, uint64_t seed,
+Result<std::unique_ptr<Worker>> Worker::make(const ProxySnapshot& snapshot,
+                                             const std::vector<BoundSockets>& sockets, uint32_t index,
+                                             uint64_t seed,
                                              std::function<void(const std::string&)> on_streak) {
   auto loop = EventLoop::make();
   if (!loop) return tl::unexpected(loop.error());
@@ -113,24 +120,33 @@ void Worker::configure(const ProxySnapshot& snapshot) {
   context_.config = configs_.back().get();
 }
 
-Result<void> Worker::listen(const std::vector<int>& sockets) {
+Result<void> Worker::listen(const std::vector<BoundSockets>& sockets) {
   std::vector<std::unique_ptr<Listener>> listeners;
   Result<void> all;
-  for (size_t i = 0; i < sockets.size(); ++i) {
-    const std::string& name = context_.config->listeners[i].settings->name;
-    if (sockets[i] >= 0) {
-      listeners.push_back(std::make_unique<Listener>(*this, name, sockets[i]));
-      if (auto opened = listeners.back()->open(); !opened) all = opened;
-    } else {
+  for (size_t place = 0; place < sockets.size(); ++place) {
+    for (const auto& socket : sockets[place]) {
       const auto same = std::find_if(listeners_.begin(), listeners_.end(), [&](const auto& listener) {
-        return listener && listener->name() == name;
+        return listener && listener->socket() == socket.get();
       });
-      listeners.push_back(std::move(*same));
+      if (same != listeners_.end()) {
+        listeners.push_back(std::move(*same));
+      } else {
+        listeners.push_back(std::make_unique<Listener>(*this, socket));
+        if (auto opened = listeners.back()->open(); !opened) all = opened;
+        if (accepting_) listeners.back()->accept();
+      }
+      listeners.back()->move_to(place);
     }
-    listeners.back()->move_to(i);
   }
   listeners_.swap(listeners);
   return all;
+}
+
+void Worker::accept() {
+  loop_->post([this] {
+    accepting_ = true;
+    for (auto& listener : listeners_) listener->accept();
+  });
 }
 
 // Clients stay with their listener, by its name; those whose listener has gone are asked to go.
@@ -154,7 +170,7 @@ void Worker::move_clients() {
   }
 }
 
-void Worker::apply(ProxySnapshot snapshot, std::vector<int> sockets) {
+void Worker::apply(ProxySnapshot snapshot, std::vector<BoundSockets> sockets) {
   loop_->post([this, snapshot = std::move(snapshot), sockets = std::move(sockets)] {
     configure(snapshot);
     if (auto listening = listen(sockets); !listening) context_.last_error = listening.error().message;
@@ -163,21 +179,38 @@ void Worker::apply(ProxySnapshot snapshot, std::vector<int> sockets) {
 }
 
 void Worker::turn_health() {
-  loop_->post([this] { context_.draining = true; });
+  loop_->post([this] { context_.health_turned = true; });
 }
 
-void Worker::drain(std::chrono::milliseconds spread) {
-  loop_->post([this, spread] {
-    context_.draining = true;
+void Worker::drain(std::chrono::milliseconds notice, std::chrono::milliseconds spread) {
+  loop_->post([this, notice, spread] {
+    context_.leaving = true;
     // What waits in the listening sockets has been told that it is connected.
-    for (auto& listener : listeners_) listener->on_ready(EPOLLIN);
+    for (auto& listener : listeners_) listener->empty();
     listeners_.clear();
     clients_.for_each([&](ClientConnection& client) {
       client.announce_drain();
-      client.drain_after(
-          std::chrono::milliseconds(context_.random.below(static_cast<uint64_t>(spread.count()) + 1)));
+      client.drain_after(notice + std::chrono::milliseconds(
+                                      context_.random.below(static_cast<uint64_t>(spread.count()) + 1)));
     });
   });
+}
+
+std::map<std::string, ListenerLoad> Worker::load() {
+  constexpr std::chrono::seconds kPatience{1};
+  const auto promise = std::make_shared<std::promise<std::map<std::string, ListenerLoad>>>();
+  auto answer = promise->get_future();
+  loop_->post([this, promise] {
+    std::map<std::string, ListenerLoad> loads;
+    clients_.for_each([&](ClientConnection& client) {
+      ListenerLoad& load = loads[client.listener_name()];
+      ++load.clients;
+      load.streams += client.codec().open_streams();
+    });
+    promise->set_value(std::move(loads));
+  });
+  return answer.wait_for(kPatience) == std::future_status::ready ? answer.get()
+                                                                 : std::map<std::string, ListenerLoad>{};
 }
 
 void Worker::use_endpoints(const std::string& cluster, EndpointSet::Pointer endpoints) {

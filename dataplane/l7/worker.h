@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -14,17 +15,25 @@
 #include "dataplane/l7/client_connection.h"
 #include "dataplane/l7/cluster_runtime.h"
 #include "dataplane/l7/event_loop.h"
+#include "dataplane/l7/listening_sockets.h"
 #include "dataplane/l7/snapshot.h"
 #include "dataplane/l7/worker_context.h"
 
 namespace sluice::l7 {
 
+/// What a listener's clients have open.
+struct ListenerLoad {
+  uint64_t clients = 0;
+  uint64_t streams = 0;  ///< requests under way
+};
+
 class Worker {
  public:
-  /// `sockets`: one listening socket for each listener of the snapshot, which the worker then owns.
-  /// `on_streak` is called on the worker's thread. Errors: no descriptors.
-  static Result<std::unique_ptr<Worker>> make(const ProxySnapshot& snapshot, std::vector<int> sockets,
-                                              uint32_t index, uint64_t seed,
+  /// `sockets`: of each listener of the snapshot. `on_streak` is called on the worker's thread. Errors: no
+  /// descriptors.
+  static Result<std::unique_ptr<Worker>> make(const ProxySnapshot& snapshot,
+                                              const std::vector<BoundSockets>& sockets, uint32_t index,
+                                              uint64_t seed,
                                               std::function<void(const std::string&)> on_streak);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -35,16 +44,21 @@ class Worker {
   /// Ends the thread; connections are closed.
   void stop();
 
-  /// Goes on under another configuration. `sockets`: for each of its listeners a listening socket, or -1 to
-  /// go on with the one that listener has. Requests under way end under the old one. From any thread.
-  void apply(ProxySnapshot snapshot, std::vector<int> sockets);
+  /// Takes clients from now on. From any thread.
+  void accept();
+  /// Goes on under another configuration. `sockets`: of each of its listeners, the same ones as before where
+  /// they stay. Requests under way end under the old one. From any thread.
+  void apply(ProxySnapshot snapshot, std::vector<BoundSockets> sockets);
   /// Picks from `endpoints` for requests to come. From any thread.
   void use_endpoints(const std::string& cluster, EndpointSet::Pointer endpoints);
   /// Health checks are answered with 503 from now on.
   void turn_health();
   /// Takes no new clients, and asks those that are there to go: all are told at once that the end is near,
-  /// and each is told to go at a moment of its own, up to `spread` later. From any thread.
-  void drain(std::chrono::milliseconds spread);
+  /// and each is told to go after `notice` and up to `spread` more. From any thread.
+  void drain(std::chrono::milliseconds notice, std::chrono::milliseconds spread);
+  /// Who is connected, and their streams, by the names of listeners. From any thread but the worker's; waits
+  /// for the worker, if not for long: one that hangs has none.
+  std::map<std::string, ListenerLoad> load();
   /// Written by the worker, to be read at any time.
   const WorkerCounters& counters() const { return context_.counters; }
   const TlsCounters& client_tls() const { return context_.client_tls; }
@@ -56,7 +70,7 @@ class Worker {
   class Listener;
   Worker(std::unique_ptr<EventLoop> loop, uint32_t index, uint64_t seed, std::shared_ptr<ProxyShared> shared);
   void configure(const ProxySnapshot& snapshot);
-  Result<void> listen(const std::vector<int>& sockets);
+  Result<void> listen(const std::vector<BoundSockets>& sockets);
   void move_clients();
   void run();
   void end_wake_up();
@@ -76,6 +90,7 @@ class Worker {
       configs_;  // the last is in force, requests run under those before
   std::unordered_map<std::string, std::shared_ptr<ClusterRuntime>> clusters_;
   std::vector<std::unique_ptr<Listener>> listeners_;
+  bool accepting_ = false;
   IntrusiveList<ClientConnection, ClientsTag> clients_;
   std::atomic<uint64_t> client_count_{0};
   Timer shed_timer_;

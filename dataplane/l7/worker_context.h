@@ -75,7 +75,8 @@ struct WorkerContext {
   MemoryAccount unowned{memory, nullptr};  ///< of copies of requests
   size_t kept_exchange_bytes = 0;          ///< of exchanges that are not in use
   ConfigInUse* config = nullptr;
-  bool draining = false;  ///< the proxy is about to end
+  bool health_turned = false;  ///< health checks are answered with 503: the proxy is about to end
+  bool leaving = false;        ///< clients are asked to go
   ChunkPool chunks;
   HeaderList headers;   ///< of the head that a codec has just read
   HeaderList outgoing;  ///< of a head that is being made

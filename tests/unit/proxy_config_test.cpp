@@ -4,8 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
+#include <set>
 
 #include "control/proxy/discoveries.h"
 #include "control/proxy/endpoint_file.h"
@@ -276,6 +279,62 @@ TEST(ProxyConfig, TlsOffersWhatTheListenerSpeaks) {
   EXPECT_TRUE(config->settings.listeners[0].http1.secure);
 }
 
+TEST(ProxyConfig, AListenersAccessLogTakesThePlaceOfTheFiles) {
+  const std::string rest =
+      "clusters:\n  - {name: app}\n"
+      "listeners:\n"
+      "  - {name: a, address: 127.0.0.1, port: 1, cluster: app}\n"
+      "  - {name: b, address: 127.0.0.1, port: 2, cluster: app, access_log: {to: stdout, json: {o: "
+      "'%OUTCOME%'}}}\n"
+      "  - {name: c, address: 127.0.0.1, port: 3, cluster: app, access_log: {to: off}}\n";
+  auto config = parse_proxy_config(rest, "p.yaml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->settings.listeners[0].access_log, nullptr);
+  config = parse_proxy_config(
+      "access_log: {to: /a.log, format: json, sample_percent: 0.5, always_failed: false, always_slower_than: "
+      "2s}\n" +
+          rest,
+      "p.yaml");
+  ASSERT_TRUE(config) << config.error().message;
+  const auto& listeners = config->settings.listeners;
+  ASSERT_TRUE(listeners[0].access_log);
+  EXPECT_EQ(listeners[0].access_log->to, "/a.log");
+  EXPECT_EQ(listeners[0].access_log->filter.sample_per_million, 5000u);
+  EXPECT_FALSE(listeners[0].access_log->filter.always_failed);
+  EXPECT_EQ(listeners[0].access_log->filter.always_slower_than, std::chrono::seconds(2));
+  ASSERT_TRUE(listeners[1].access_log);
+  EXPECT_EQ(listeners[1].access_log->to, "stdout");
+  EXPECT_EQ(listeners[1].access_log->filter.sample_per_million, 1'000'000u);
+  EXPECT_EQ(listeners[2].access_log, nullptr);
+}
+
+TEST(ProxyConfig, AccessLogsThatAreNoneAreRefusedWithTheirPlace) {
+  const auto error = [](const std::string& log) {
+    const auto config = parse_proxy_config("access_log: " + log +
+                                               "\nclusters:\n  - {name: app}\nlisteners:\n"
+                                               "  - {name: a, address: 127.0.0.1, port: 1, cluster: app}\n",
+                                           "p.yaml");
+    return config ? "none" : config.error().message;
+  };
+  EXPECT_THAT(error("{format: json}"), HasSubstr("access_log.to: found nothing"));
+  EXPECT_THAT(error("{to: a.log}"),
+              HasSubstr("p.yaml:1:18: access_log.to: found 'a.log'; accepted: the path"));
+  EXPECT_THAT(
+      error("{to: /a, format: '%STATUS%'}"),
+      HasSubstr("p.yaml:1:30: access_log.format: found '%STATUS%': at character 1: found unknown field"));
+  EXPECT_THAT(error("{to: /a, format: '%OUTCOME%', json: {a: '%OUTCOME%'}}"),
+              HasSubstr("found beside format"));
+  EXPECT_THAT(error("{to: /a, json: {a: '%OUTCOME%', b: '%REQ%'}}"),
+              HasSubstr("p.yaml:1:48: access_log.json: "));
+  EXPECT_THAT(error("{to: /a, json: {a: '%OUTCOME%', a: 'x'}}"), HasSubstr("a second member of this name"));
+  EXPECT_THAT(error("{to: /a, json: {a: [x]}}"), HasSubstr("a member that is not a name with a format"));
+  EXPECT_THAT(error("{to: /a, json: {}}"), HasSubstr("found no member"));
+  EXPECT_THAT(error("{to: /a, json: true}"), HasSubstr("access_log.json: found 'true'"));
+  for (const char* percent : {"101", "-1", "1e2", "nan", "x", "5%"})
+    EXPECT_THAT(error(std::string("{to: /a, sample_percent: ") + percent + "}"),
+                HasSubstr("accepted: a number from 0 to 100, such as 0.1"));
+}
+
 TEST(ProxyConfig, ARouteIsReadWhole) {
   const auto route = route_of(
       "{name: r, segments: /shop, methods: [GET, POST], headers: [{name: x-a, prefix: b, invert: true}],\n"
@@ -445,6 +504,53 @@ TEST(ProxyConfig, LimitsAreRead) {
   text.proxy = "proxy: {memory_limit: 1000}\n";
   EXPECT_THAT(error_of(text),
               HasSubstr("proxy.memory_limit: found '1000'; accepted: a whole number from 16777216"));
+}
+
+/// The events that the sources of control/proxy write.
+std::set<std::string> events_in_code() {
+  std::set<std::string> events;
+  for (const auto& file : std::filesystem::directory_iterator(SLUICE_SOURCE_DIR "/control/proxy")) {
+    std::ifstream source(file.path());
+    const std::string text{std::istreambuf_iterator<char>(source), {}};
+    constexpr std::string_view kEvent = "\"event=";
+    for (size_t at = text.find(kEvent); at != std::string::npos; at = text.find(kEvent, at)) {
+      at += kEvent.size();
+      const size_t end = text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_", at);
+      if (end > at) events.insert(text.substr(at, end - at));
+    }
+  }
+  return events;
+}
+
+TEST(ProxyDocs, ListEveryLogEventOfTheCodeAndNoOther) {
+  std::set<std::string> listed;
+  std::ifstream page(kDocs + "logs.md");
+  std::string line;
+  while (std::getline(page, line) && line != "## What sluice-proxy says") {
+  }
+  for (; std::getline(page, line) && !line.starts_with("## ");) {
+    if (line.starts_with("| `")) listed.insert(line.substr(3, line.find('`', 3) - 3));
+  }
+  EXPECT_EQ(listed, events_in_code());
+}
+
+TEST(ProxyConfig, TwoListenersDoNotShareAnAddress) {
+  ProxyText text;
+  text.listeners =
+      "listeners:\n  - {name: a, address: 127.0.0.1, port: 80, cluster: app}\n"
+      "  - {name: b, address: 127.0.0.1, port: 80, cluster: app}\n";
+  EXPECT_THAT(error_of(text),
+              HasSubstr("listeners[1].port: found '80': the address and port of listener 'a'"));
+  text.listeners.replace(text.listeners.rfind("127.0.0.1"), 9, "127.0.0.2");
+  EXPECT_EQ(error_of(text), "");
+}
+
+TEST(ProxyConfig, AGroupWithoutAUserIsRefused) {
+  ProxyText text;
+  text.proxy = "proxy: {group: www-data}\n";
+  EXPECT_THAT(error_of(text), HasSubstr("proxy.group: found without user"));
+  text.proxy = "proxy: {upgrade_socket: up.sock}\n";
+  EXPECT_THAT(error_of(text), HasSubstr("proxy.upgrade_socket: found 'up.sock'; accepted: an absolute path"));
 }
 
 TEST(ProxyConfigDocs, TheExampleIsGood) {

@@ -33,7 +33,9 @@ class Port {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof(address);
-    if (bind(fd_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+    // Does not listen, so that a proxy may that wants the address for itself.
+    if (setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
+        bind(fd_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
         setsockopt(fd_, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0 ||
         getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
       std::abort();
@@ -156,6 +158,7 @@ class TlsProxyTest : public testing::Test {
   }
   std::unique_ptr<Proxy> start(const ProxySettings& settings) {
     auto proxy = Proxy::start(snapshot(settings), [](const std::string&) {});
+    if (proxy) (*proxy)->accept();
     EXPECT_TRUE(proxy) << proxy.error().message;
     return proxy ? *std::move(proxy) : nullptr;
   }

@@ -47,5 +47,17 @@ TEST(TlsTicketKeys, StrangersKeysAreNotOurs) {
   EXPECT_FALSE(keys.opening(others.sealing(kStart).name, kStart));
 }
 
+TEST(TlsTicketKeys, AnotherProcessGoesOnWhereThisOneIs) {
+  TlsTicketKeys keys(kStart, seconds(100));
+  const TicketKey first = keys.sealing(kStart);
+  const TicketKey second = keys.sealing(kStart + seconds(130));
+  TlsTicketKeys successor(keys.state(kStart + seconds(150)), kStart + seconds(150), seconds(100));
+  EXPECT_EQ(successor.sealing(kStart + seconds(150)).mac, second.mac);
+  EXPECT_TRUE(successor.opening(first.name, kStart + seconds(150)));
+  // They change when they would have: 100 seconds after the last change at 100.
+  EXPECT_EQ(successor.sealing(kStart + seconds(199)).name, second.name);
+  EXPECT_NE(successor.sealing(kStart + seconds(200)).name, second.name);
+}
+
 }  // namespace
 }  // namespace sluice::l7

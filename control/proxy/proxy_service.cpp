@@ -1,0 +1,286 @@
+#include "control/proxy/proxy_service.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "control/file_limit.h"
+#include "control/log_line.h"
+#include "control/privileges.h"
+#include "control/syscall_filter.h"
+#include "dataplane/l7/kernel_tls.h"
+
+namespace sluice::control {
+namespace {
+
+// As many as the kernel lets a process have without asking; each connection takes one.
+constexpr uint64_t kFilesWanted = 1u << 20;
+// Below, the log warns.
+constexpr uint64_t kFewConnections = 10'000;
+
+/// Root that has become somebody else reads files as that one: a reload, or the next process, would fail.
+void warn_of_unreadable_files(const std::string& path, const l7::ProxySettings& settings) {
+  const auto check = [](const std::string& file) {
+    if (!file.empty() && euidaccess(file.c_str(), R_OK) != 0) {
+      spdlog::warn("event=file_not_readable file={} error=\"a reload will fail: let proxy.user read it\"",
+                   log_quoted(file));
+    }
+  };
+  check(path);
+  for (const auto& listener : settings.listeners) {
+    if (!listener.tls) continue;
+    for (const auto& certificate : listener.tls->certificates) {
+      check(certificate.certificate);
+      check(certificate.key);
+    }
+  }
+}
+
+/// The limit of open files, and how many connections of clients and to endpoints that is.
+void log_file_limit(uint64_t limit, const l7::ProxySettings& settings) {
+  // Loop, wake-up and listening sockets of each worker; health checks, files, metrics.
+  const uint64_t others = 128 + settings.workers * (2 + settings.listeners.size());
+  const uint64_t connections = limit > others ? limit - others : 0;
+  spdlog::info("event=file_limit files={} connections={}", limit, connections);
+  if (connections < kFewConnections) {
+    spdlog::warn(
+        "event=file_limit_low files={} connections={} error=\"clients above that wait or fail: raise "
+        "LimitNOFILE "
+        "of the unit or `ulimit -Hn`\"",
+        limit, connections);
+  }
+}
+
+void log_warnings(const std::vector<std::string>& warnings) {
+  for (const std::string& warning : warnings)
+    spdlog::warn("event=config_warning text={}", log_quoted(warning));
+}
+
+std::vector<std::string> successor_arguments(const ProxyFile& file) {
+  std::vector<std::string> words{file.envoy ? "--envoy" : "--config", file.path, "--upgrade"};
+  if (file.workers != 0) words.insert(words.end(), {"--workers", std::to_string(file.workers)});
+  return words;
+}
+
+}  // namespace
+
+ProxyService::ProxyService(Given given, ServiceManager& manager)
+    : given_(std::move(given)),
+      manager_(manager),
+      signals_(io_, SIGTERM, SIGINT, SIGHUP),
+      upgrades_(io_, SIGUSR2, SIGCHLD),
+      successor_(program_path(), successor_arguments(given_.file)) {}
+
+Result<void> ProxyService::start(LoadedProxyFile loaded) {
+  ProxyConfig& wanted = loaded.config;
+  const std::string path = wanted.upgrade_socket;
+  if (given_.upgrade && path.empty())
+    return fail("--upgrade needs proxy.upgrade_socket, as in the file of the running sluice-proxy");
+  log_warnings(loaded.warnings);
+  log_file_limit(raise_file_limit(kFilesWanted), wanted.settings);
+  std::optional<RunAs> who;
+  if (!wanted.user.empty()) {
+    auto found = find_run_as(wanted.user, wanted.group);
+    if (!found) return fail("proxy.user: " + found.error().message);
+    who = *std::move(found);
+  }
+  forbid_new_privileges();
+  std::optional<Takeover> takeover;
+  if (given_.upgrade) {
+    auto begun = Takeover::begin(path, who ? std::optional(who->uid) : std::nullopt);
+    if (!begun) return tl::unexpected(begun.error());
+    takeover = *std::move(begun);
+    if (!takeover) spdlog::warn("event=nobody_to_take_over socket={}", path);
+  }
+  auto control = ProxyControl::start(io_, std::move(wanted), takeover ? &takeover->offer() : nullptr);
+  if (!control) return tl::unexpected(control.error());
+  control_ = *std::move(control);
+  // The port may still be the other one's.
+  auto metrics_open = open_metrics();
+  if (!metrics_open && !takeover) return metrics_open;
+  std::optional<ListeningSocket> socket;
+  if (!takeover && !path.empty()) {
+    auto opened = ListeningSocket::open(path, "proxy.upgrade_socket");
+    if (!opened) return tl::unexpected(opened.error());
+    // The next process may be of that user from its start.
+    if (who && chown(path.c_str(), who->uid, who->gid) != 0)
+      return fail(fmt::format("{}: cannot be given to proxy.user", path));
+    socket.emplace(*std::move(opened));
+  }
+  if (auto restricted = restrict_process(who); !restricted) return restricted;
+  if (takeover) {
+    if (auto committed = takeover->commit(); !committed) return committed;
+    // Not before: the file is the other one's until it has let go.
+    socket.emplace(ListeningSocket::adopt(takeover->release_upgrade_socket(), path));
+    const HandoverOffer& offer = takeover->offer();
+    spdlog::info("event=taken_over from_pid={} from_version={} sockets={}", offer.pid, offer.version,
+                 offer.sockets.size());
+    takeover.reset();
+  }
+  // From here on nobody else would go on.
+  control_->accept();
+  if (!metrics_open) metrics_open = open_metrics();
+  if (!metrics_open)
+    spdlog::error("event=metrics_not_served error={}", log_quoted(metrics_open.error().message));
+  if (socket) wait_for_upgrade(*std::move(socket));
+  log_started();
+  wait_for_signal();
+  wait_for_upgrade_signal();
+  manager_.ready();
+  return {};
+}
+
+void ProxyService::run() {
+  io_.run();
+  upgrade_.reset();
+  metrics_.reset();
+  control_->stop();
+  spdlog::info("event=stopped");
+}
+
+Result<void> ProxyService::open_metrics() {
+  about_.name = config().name;
+  about_.version = SLUICE_VERSION;
+  if (!config().metrics) return {};
+  auto opened = MetricsServer::open(config().metrics->address, config().metrics->port);
+  if (!opened) return fail("metrics: " + opened.error().message);
+  metrics_ = *std::move(opened);
+  metrics_->start([this](const std::atomic<bool>& stopping) -> Result<std::string> {
+    constexpr std::chrono::seconds kLimit{4};
+    auto text = ask_thread(
+        io_,
+        [this] {
+          about_.discoveries = control_->discoveries().status();
+          return render_proxy_metrics(about_, control_->proxy());
+        },
+        stopping, kLimit);
+    if (!text) return fail("the control thread is busy; try again");
+    return *std::move(text);
+  });
+  return {};
+}
+
+Result<void> ProxyService::restrict_process(const std::optional<RunAs>& who) {
+  if (who) {
+    if (auto changed = run_as(*who); !changed) return fail("proxy.user: " + changed.error().message);
+    warn_of_unreadable_files(given_.file.path, config().settings);
+  }
+  const auto filtered = deny_syscalls();
+  if (!filtered) spdlog::warn("event=syscall_filter_off error={}", log_quoted(filtered.error().message));
+  spdlog::info("event=restricted user={} capabilities={} denied_syscalls={}", geteuid(),
+               log_quoted(effective_capabilities()), filtered ? denied_syscalls().size() : 0);
+  return {};
+}
+
+void ProxyService::log_started() {
+  const auto& settings = config().settings;
+  spdlog::info(
+      "event=started version={} pid={} file={} proxy={} workers={} listeners={} clusters={} kernel_tls={}",
+      SLUICE_VERSION, getpid(), given_.file.path, log_quoted(config().name), settings.workers,
+      settings.listeners.size(), settings.clusters.size(), log_quoted(l7::kernel_tls_state()));
+}
+
+void ProxyService::wait_for_upgrade(ListeningSocket socket) {
+  upgrade_ = std::make_unique<HandoverServer>(
+      io_, std::move(socket),
+      HandoverServer::Owner{[this] {
+                              auto offer = control_->offer();
+                              offer.pid = getpid();
+                              offer.version = SLUICE_VERSION;
+                              return offer;
+                            },
+                            [this](pid_t successor) { hand_over(successor); }});
+}
+
+void ProxyService::hand_over(pid_t successor) {
+  spdlog::info("event=handed_over to_pid={}", successor);
+  manager_.main_process(successor);
+  metrics_.reset();
+  leaving_ = true;
+  control_->leave([this](const auto& left) { end(left); });
+}
+
+void ProxyService::drain(int signal) {
+  spdlog::info("event=draining signal={}", signal);
+  manager_.stopping();
+  // Whoever starts now starts anew.
+  upgrade_.reset();
+  about_.draining = true;
+  leaving_ = true;
+  control_->drain([this](const auto& left) { end(left); });
+}
+
+void ProxyService::end(const ProxyControl::Remains& left) {
+  std::string listeners;
+  for (const auto& [name, load] : left.listeners) {
+    listeners += fmt::format("{}{}: {} clients, {} requests", listeners.empty() ? "" : "; ", name,
+                             load.clients, load.streams);
+  }
+  spdlog::log(left.streams() == 0 ? spdlog::level::info : spdlog::level::warn,
+              "event=drained clients_left={} requests_cut={} listeners={}", left.clients(), left.streams(),
+              log_quoted(listeners));
+  io_.stop();
+}
+
+void ProxyService::reload() {
+  if (leaving_ || (upgrade_ && upgrade_->busy())) {
+    spdlog::error("event=reload_refused file={} nothing_changed=true error=\"{}\"", given_.file.path,
+                  leaving_ ? "this process drains" : "another process is about to take over");
+    return;
+  }
+  auto loaded = load_proxy_file(given_.file);
+  auto applied =
+      loaded ? control_->apply(std::move(loaded->config)) : Result<void>(tl::unexpected(loaded.error()));
+  about_.reload_good = applied.has_value();
+  if (applied) {
+    log_warnings(loaded->warnings);
+    spdlog::info("event=reloaded file={}", given_.file.path);
+  } else {
+    spdlog::error("event=reload_refused file={} nothing_changed=true error={}", given_.file.path,
+                  log_quoted(applied.error().message));
+  }
+}
+
+void ProxyService::upgrade() {
+  const auto started = leaving_   ? Result<pid_t>(fail("this process drains"))
+                       : upgrade_ ? successor_.start(manager_.path())
+                                  : fail("set proxy.upgrade_socket, and restart once");
+  if (started) {
+    spdlog::info("event=upgrade_begun pid={} program={}", *started, program_path());
+  } else {
+    spdlog::error("event=upgrade_failed this_process_goes_on=true error={}",
+                  log_quoted(started.error().message));
+  }
+}
+
+void ProxyService::wait_for_signal() {
+  signals_.async_wait([this](const auto& cancelled, int signal) {
+    if (cancelled) return;
+    if (signal == SIGHUP) {
+      reload();
+    } else if (++ends_ > 1) {
+      // A second signal does not wait.
+      io_.stop();
+    } else if (!leaving_) {
+      drain(signal);
+    }
+    wait_for_signal();
+  });
+}
+
+void ProxyService::wait_for_upgrade_signal() {
+  upgrades_.async_wait([this](const auto& cancelled, int signal) {
+    if (cancelled) return;
+    if (signal == SIGUSR2) {
+      upgrade();
+    } else if (const auto how = successor_.end(); how && !leaving_) {
+      spdlog::error("event=upgrade_failed this_process_goes_on=true error=\"the new process ended with {}\"",
+                    *how);
+    }
+    wait_for_upgrade_signal();
+  });
+}
+
+}  // namespace sluice::control

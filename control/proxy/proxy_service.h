@@ -1,0 +1,70 @@
+// The running sluice-proxy: starts everything, takes over from the one before, follows signals, hands over to
+// the next.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "control/metrics/metrics_server.h"
+#include "control/proxy/handover_server.h"
+#include "control/proxy/proxy_control.h"
+#include "control/proxy/proxy_file.h"
+#include "control/proxy/proxy_metrics.h"
+#include "control/proxy/successor.h"
+#include "control/proxy/takeover.h"
+#include "control/run_as.h"
+#include "control/service_manager.h"
+
+namespace sluice::control {
+
+class ProxyService {
+ public:
+  struct Given {
+    ProxyFile file;        ///< the configuration
+    bool upgrade = false;  ///< take over from the one that runs with it
+  };
+
+  /// To be made before any thread is, so that none of them takes a signal.
+  ProxyService(Given given, ServiceManager& manager);
+  ProxyService(const ProxyService&) = delete;
+  ProxyService& operator=(const ProxyService&) = delete;
+
+  /// Starts everything, accepts, and is ready. Errors are for stderr; where there was a process before this
+  /// one, that one goes on.
+  Result<void> start(LoadedProxyFile loaded);
+  /// Until SIGTERM, or until another process has taken over, and the last client has gone or drain_time is
+  /// over.
+  void run();
+
+ private:
+  const ProxyConfig& config() const { return control_->config(); }
+  Result<void> open_metrics();
+  Result<void> restrict_process(const std::optional<RunAs>& who);
+  void log_started();
+  void wait_for_upgrade(ListeningSocket socket);
+  void hand_over(pid_t successor);
+  void drain(int signal);
+  void end(const ProxyControl::Remains& left);
+  void reload();
+  void upgrade();
+  void wait_for_signal();
+  void wait_for_upgrade_signal();
+
+  Given given_;
+  ServiceManager& manager_;
+  boost::asio::io_context io_;
+  boost::asio::signal_set signals_;
+  boost::asio::signal_set upgrades_;  // and what becomes of those that are started
+  Successor successor_;
+  ProxyMetricsInput about_;
+  std::unique_ptr<ProxyControl> control_;
+  std::unique_ptr<MetricsServer> metrics_;
+  std::unique_ptr<HandoverServer> upgrade_;
+  bool leaving_ = false;
+  int ends_ = 0;
+};
+
+}  // namespace sluice::control
