@@ -9,6 +9,7 @@
 #include "control/config_reader.h"
 #include "control/config_reporting.h"
 #include "control/config_text.h"
+#include "control/proxy/proxy_access_log.h"
 #include "control/proxy/proxy_clusters.h"
 #include "control/proxy/proxy_draft.h"
 #include "control/proxy/proxy_fields.h"
@@ -131,6 +132,7 @@ Result<ProxyConfig> read_tree(const YamlNode& tree, std::string_view filename) {
   read_log(draft.root.section("log"), draft.config.log);
   read_metrics(draft.root.section("metrics"), draft.config.metrics);
   draft.root.section("metrics").flag("per_route", draft.config.settings.count_routes);
+  draft.access_log = read_access_log(draft.root.section("access_log"));
   for (const ConfigSection& cluster : draft.root.sections("clusters")) read_cluster(cluster, draft);
   for (const ConfigSection& listener : draft.root.sections("listeners")) read_listener(listener, draft);
   check_names(draft.listeners);

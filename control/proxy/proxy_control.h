@@ -13,6 +13,7 @@
 #include <unordered_map>
 
 #include "control/health/health_checks.h"
+#include "control/proxy/access_log_writer.h"
 #include "control/proxy/connect_failure_log.h"
 #include "control/proxy/discoveries.h"
 #include "control/proxy/handover.h"
@@ -56,6 +57,8 @@ class ProxyControl {
   /// What another process needs to go on where this one is; version and upgrade socket are left out.
   HandoverOffer offer() const;
   void stop();
+  /// Opens the files of access logs anew. On an error they are as before.
+  Result<void> reopen_access_logs() { return access_log_.reopen(); }
 
   const ProxyConfig& config() const { return config_; }
   const l7::Proxy& proxy() const { return *proxy_; }
@@ -85,6 +88,7 @@ class ProxyControl {
   ProxyConfig config_;
   std::unique_ptr<l7::Proxy> proxy_;
   HealthEventLog event_log_;
+  AccessLogWriter access_log_;
   HealthChecks checks_;
   Discoveries discoveries_;
   std::unordered_map<std::string, std::unique_ptr<OutlierDetector>> detectors_;

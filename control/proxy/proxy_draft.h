@@ -21,7 +21,8 @@ struct ProxyDraft {
   std::vector<Named> listeners;
   std::vector<Named> clusters;
   std::vector<ClusterReference> references;
-  std::string zone;  ///< proxy.zone
+  std::string zone;                                 ///< proxy.zone
+  std::shared_ptr<const l7::AccessLog> access_log;  ///< of listeners that say nothing about it
 };
 
 }  // namespace sluice

@@ -61,6 +61,22 @@ constexpr ConfigField kGlobal[] = {
      "an IPv4 address with a port such as 127.0.0.1:9109, or an IPv6 one such as [::1]:9109", kRequired,
      "TCP address on which GET /metrics is answered; a change takes a restart."},
     {"metrics.per_route", kFlag, "true", "Whether each route is counted by itself; see proxy-metrics.md."},
+
+    {"access_log", "a map", "none: requests are not logged", "A line for each request, of all listeners."},
+};
+
+// Below access_log and listeners[].access_log.
+constexpr ConfigField kAccessLog[] = {
+    {"to", "the path of a file that begins with a slash, stdout, stderr or off", kRequired,
+     "Where lines go. A file is made if it is not there; SIGHUP and SIGUSR1 open it anew."},
+    {"format", "a text with %FIELDS%, or json", "a line of text",
+     "What a line says, see access-log.md; json: an object with the members named there."},
+    {"json", "a map of names to texts with %FIELDS%", "none",
+     "In the place of format: the members of an object, in this order."},
+    {"sample_percent", "a number from 0 to 100, such as 0.1", "100",
+     "Share of requests that is written, drawn at random."},
+    {"always_failed", kFlag, "true", "Whether requests that failed are written, drawn or not."},
+    {"always_slower_than", kTime, "none", "Requests that took longer are written, drawn or not.", 1, kHour},
 };
 
 constexpr ConfigField kListeners[] = {
@@ -125,6 +141,8 @@ constexpr ConfigField kListeners[] = {
 
     {"listeners[].health_path", "a path", "none",
      "Answered by the proxy itself: 200, or 503 while it drains."},
+
+    {"listeners[].access_log", "a map", "the file's access_log", "The same for this listener alone."},
 
     {"listeners[].tls", "a map", "none: cleartext", "TLS towards clients."},
     {"listeners[].tls.certificates", "a list of maps, at least one", kRequired,
@@ -403,8 +421,8 @@ constexpr ConfigField kHealth[] = {
 class Rows {
  public:
   Rows() {
-    append(kGlobal);
-    append(kListeners);
+    for (const ConfigField& field : kGlobal) append_with_access_log(field);
+    for (const ConfigField& field : kListeners) append_with_access_log(field);
     const std::string route = "listeners[].hosts[].routes[]";
     for (const ConfigField& field : kRoutes) {
       append_below(route, field);
@@ -421,8 +439,9 @@ class Rows {
   std::span<const ConfigField> all() const { return rows_; }
 
  private:
-  void append(std::span<const ConfigField> fields) {
-    rows_.insert(rows_.end(), fields.begin(), fields.end());
+  void append_with_access_log(const ConfigField& field) {
+    rows_.push_back(field);
+    if (config_field_key(field) == "access_log") append_below(std::string(field.path), kAccessLog);
   }
   void append_below(const std::string& parent, const ConfigField& field) {
     rows_.push_back(field);

@@ -2,6 +2,7 @@
 
 #include "control/config_duration.h"
 #include "control/config_text.h"
+#include "control/proxy/proxy_access_log.h"
 #include "control/proxy/proxy_routes.h"
 #include "control/proxy/proxy_tls.h"
 
@@ -80,6 +81,9 @@ void read_listener(const ConfigSection& section, ProxyDraft& draft) {
   section.value("health_path", listener.health_path, [](const std::string& text) -> Result<std::string> {
     return text.starts_with('/') ? Result<std::string>(text) : fail("");
   });
+  listener.access_log = section.find("access_log") == nullptr
+                            ? draft.access_log
+                            : read_access_log(section.section("access_log"));
   read_server_tls(section.section("tls"), listener);
   listener.http2.extended_connect = listener.http1.websocket;
   listener.http1.headers = listener.http2.headers;

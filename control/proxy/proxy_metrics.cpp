@@ -60,6 +60,12 @@ constexpr Metric kEndpointActive{"sluice_proxy_endpoint_active_requests", kGauge
                                  "Requests open there."};
 constexpr Metric kEndpointHealthy{"sluice_proxy_endpoint_healthy", kGauge, "cluster, endpoint",
                                   "1 if its health checks say so."};
+constexpr Metric kLogWritten{"sluice_proxy_access_log_lines_total", kCounter, "",
+                             "Lines of access logs that were written."};
+constexpr Metric kLogDropped{
+    "sluice_proxy_access_log_dropped_total", kCounter, "reason",
+    "Those that were not: buffer_full, the writer was behind; write_failed, the file did "
+    "not take them."};
 constexpr Metric kEndpointEjected{"sluice_proxy_endpoint_ejected", kGauge, "cluster, endpoint",
                                   "1 while it is ejected for bad answers."};
 constexpr Metric kDiscoveryAnswers{"sluice_proxy_discovery_answers_total", kCounter, "cluster, result",
@@ -97,7 +103,9 @@ constexpr std::array kAll{kInfo,
                           kEndpointEjected,
                           kDiscoveryAnswers,
                           kDiscoveryAge,
-                          kDiscoveryEndpoints};
+                          kDiscoveryEndpoints,
+                          kLogWritten,
+                          kLogDropped};
 
 void write_outcomes(Exposition& text, const Metric& metric, const l7::Proxy& proxy,
                     l7::OutcomeCounters l7::WorkerCounters::*counters) {
@@ -252,6 +260,14 @@ void write_discoveries(Exposition& text, std::span<const control::DiscoveryStatu
     text.sample(label_set({{"cluster", status.cluster}}), uint64_t{status.endpoints});
 }
 
+void write_access_log(Exposition& text, const l7::AccessLogRings* log) {
+  text.begin(kLogWritten);
+  text.sample("", log == nullptr ? 0 : log->written.read());
+  text.begin(kLogDropped);
+  text.sample(label_set({{"reason", "buffer_full"}}), log == nullptr ? 0 : log->dropped());
+  text.sample(label_set({{"reason", "write_failed"}}), log == nullptr ? 0 : log->unwritten.read());
+}
+
 }  // namespace
 
 std::span<const Metric> proxy_metrics() {
@@ -277,6 +293,7 @@ std::string render_proxy_metrics(const ProxyMetricsInput& input, const l7::Proxy
   write_clusters(text, proxy.snapshot());
   write_discoveries(text, input.discoveries);
   write_proxy_traffic(text, proxy.snapshot());
+  write_access_log(text, proxy.snapshot().access_log.get());
   return text.take();
 }
 

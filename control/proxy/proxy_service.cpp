@@ -71,6 +71,7 @@ ProxyService::ProxyService(Given given, ServiceManager& manager)
       manager_(manager),
       signals_(io_, SIGTERM, SIGINT, SIGHUP),
       upgrades_(io_, SIGUSR2, SIGCHLD),
+      rotations_(io_, SIGUSR1),
       successor_(program_path(), successor_arguments(given_.file)) {}
 
 Result<void> ProxyService::start(LoadedProxyFile loaded) {
@@ -128,6 +129,7 @@ Result<void> ProxyService::start(LoadedProxyFile loaded) {
   log_started();
   wait_for_signal();
   wait_for_upgrade_signal();
+  wait_for_rotation_signal();
   manager_.ready();
   return {};
 }
@@ -243,6 +245,15 @@ void ProxyService::reload() {
   }
 }
 
+void ProxyService::reopen_access_logs() {
+  if (auto reopened = control_->reopen_access_logs(); reopened) {
+    spdlog::info("event=access_logs_reopened");
+  } else {
+    spdlog::error("event=access_logs_not_reopened nothing_changed=true error={}",
+                  log_quoted(reopened.error().message));
+  }
+}
+
 void ProxyService::upgrade() {
   const auto started = leaving_   ? Result<pid_t>(fail("this process drains"))
                        : upgrade_ ? successor_.start(manager_.path())
@@ -280,6 +291,15 @@ void ProxyService::wait_for_upgrade_signal() {
                     *how);
     }
     wait_for_upgrade_signal();
+  });
+}
+
+// Logs are rotated to the end, also while the proxy drains.
+void ProxyService::wait_for_rotation_signal() {
+  rotations_.async_wait([this](const auto& cancelled, int) {
+    if (cancelled) return;
+    reopen_access_logs();
+    wait_for_rotation_signal();
   });
 }
 

@@ -49,15 +49,18 @@ class ProxyService {
   void drain(int signal);
   void end(const ProxyControl::Remains& left);
   void reload();
+  void reopen_access_logs();
   void upgrade();
   void wait_for_signal();
   void wait_for_upgrade_signal();
+  void wait_for_rotation_signal();
 
   Given given_;
   ServiceManager& manager_;
   boost::asio::io_context io_;
   boost::asio::signal_set signals_;
   boost::asio::signal_set upgrades_;  // and what becomes of those that are started
+  boost::asio::signal_set rotations_;  // of access logs
   Successor successor_;
   ProxyMetricsInput about_;
   std::unique_ptr<ProxyControl> control_;

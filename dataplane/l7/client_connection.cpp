@@ -30,15 +30,17 @@ Counter& of(std::array<Counter, kSpokenProtocols>& counters, SpokenProtocol prot
 
 }  // namespace
 
-ClientConnection::ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, size_t listener)
-    : ClientConnection(worker, fd, address, listener, counters_of_listener(worker, listener)) {}
+ClientConnection::ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, uint16_t port,
+                                   size_t listener)
+    : ClientConnection(worker, fd, address, port, listener, counters_of_listener(worker, listener)) {}
 
-ClientConnection::ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, size_t listener,
-                                   std::shared_ptr<ListenerCounters> counters)
+ClientConnection::ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, uint16_t port,
+                                   size_t listener, std::shared_ptr<ListenerCounters> counters)
     : Connection(worker, fd, counters->bytes, tls_session(worker, fd, listener)),
       counters_(std::move(counters)),
       address_(address),
       address_text_(address.to_string()),
+      port_(port),
       born_(worker.config->settings),
       born_listener_(listener),
       listener_(listener),

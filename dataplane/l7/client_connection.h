@@ -20,13 +20,14 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   using Time = std::chrono::steady_clock::time_point;
 
   /// `listener`: the place of its listener in worker.config.
-  ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, size_t listener);
+  ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, uint16_t port, size_t listener);
 
   /// Begins to read. False if the socket cannot be watched; the object is then to be deleted.
   bool open();
   Codec& codec() { return codec_; }
   const IpAddress& address() const { return address_; }
   const std::string& address_text() const { return address_text_; }
+  uint16_t port() const { return port_; }
   const RouteTable& routes() const { return *worker_.config->listeners[listener_].routes; }
   const PathRules& paths() const { return worker_.config->listeners[listener_].settings->paths; }
   /// Of the listener that it came in by.
@@ -68,6 +69,8 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   Time active_at() const { return active_at_; }
   std::chrono::milliseconds stall_timeout() const { return settings().stall_timeout; }
 
+  /// The listener as the configuration in force has it.
+  const ListenerSettings& listener() const { return *worker_.config->listeners[listener_].settings; }
   const std::string& listener_name() const { return settings().name; }
   /// The listener's place in a new configuration.
   void move_to(size_t listener) { listener_ = listener; }
@@ -103,12 +106,13 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   void on_guard();
   const ListenerSettings& settings() const { return born_->listeners[born_listener_]; }
 
-  ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, size_t listener,
+  ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, uint16_t port, size_t listener,
                    std::shared_ptr<ListenerCounters> counters);
 
   std::shared_ptr<ListenerCounters> counters_;
   IpAddress address_;
   std::string address_text_;
+  uint16_t port_;
   // What the codec was made with, which a new configuration does not change.
   std::shared_ptr<const ProxySettings> born_;
   size_t born_listener_;

@@ -84,9 +84,14 @@ void Exchange::recycle() {
   cookie_ = {};
   config_ = nullptr;
   route_counters_ = nullptr;
-  for (HeaderList* list : {&request_, &request_trailers_, &response_trailers_}) {
+  logging_ = nullptr;
+  for (HeaderList* list : {&request_, &request_trailers_, &response_trailers_, &logged_fields_}) {
     list->shrink(kKeptHeaderBytes);
     list->clear();
+  }
+  for (std::string* text : {&client_path_, &client_authority_}) {
+    if (text->capacity() > kKeptHeaderBytes) std::string().swap(*text);
+    text->clear();
   }
   to_upstream_.clear();
   to_client_.clear();
@@ -101,11 +106,12 @@ void Exchange::recycle() {
   informational_ = informational_bytes_ = 0;
   sent_ = credited_ = received_ = answered_ = 0;
   deadline_ = try_deadline_ = retry_at_ = hedge_at_ = kNever;
-  tries_ = moves_ = 0;
+  tries_ = moves_ = events_ = 0;
   outcome_ = Outcome::kAnswered;
   grpc_timeout_ = counts_as_retry_ = replayable_ = recorded_ = false;
   head_method_ = extended_connect_ = grpc_ = request_ended_ = request_has_trailers_ = false;
   response_begun_ = response_ended_ = response_has_trailers_ = response_has_length_ = false;
+  endpoint_answered_ = false;
   status_ = 0;
   grpc_status_.reset();
 }
@@ -117,7 +123,7 @@ void Exchange::begin(ClientConnection& client, const CodecEvent& event) {
   ++config_->exchanges;
   client_ = &client;
   client.counters().requests_begun.add(1);
-  began_at_ = active_at_ = worker_.loop.now();
+  began_at_ = active_at_ = request_ended_at_ = worker_.loop.now();
   request_ended_ = event.end_stream;
   head_method_ = event.head.head_method;
   extended_connect_ = event.head.connect && worker_.headers.find(HeaderToken::kProtocol) != nullptr;
@@ -139,6 +145,7 @@ void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
     answer_directly(worker_.health_turned ? kDrains : kServes);
     return;
   }
+  if (client.listener().access_log) begin_log(client.listener());
   const MatchedRoute* route = client.routes().match(route_request(request_, worker_.header_views));
   if (route == nullptr) {
     answer(Outcome::kNoRoute);
@@ -187,6 +194,7 @@ void Exchange::start(UpstreamConnection& upstream) {
 void Exchange::on_request_data(std::span<const uint8_t> data, bool end) {
   active_at_ = worker_.loop.now();
   request_ended_ = end;
+  request_ended_at_ = active_at_;
   received_ += data.size();
   if (policy_->max_request_bytes != 0 && received_ > policy_->max_request_bytes) {
     fail(Outcome::kTooLarge);
@@ -214,6 +222,7 @@ void Exchange::send_or_keep(std::span<const uint8_t> data, bool end) {
 void Exchange::on_request_trailers() {
   if (!copies_.empty()) feed_copies(worker_.headers);
   request_ended_ = true;
+  request_ended_at_ = worker_.loop.now();
   request_has_trailers_ = true;
   std::swap(request_trailers_, worker_.headers);
   charge();
@@ -268,6 +277,10 @@ void Exchange::note_stall(bool moved) {
 }
 
 void Exchange::send_response_head(const HeaderList& fields, bool end) {
+  if (response_begun_) {
+    answer_began_at_ = worker_.loop.now();
+    if (logging_ != nullptr) keep_response_fields(fields);
+  }
   client_->codec().send_headers(down, fields, end);
   client_->wrote();
 }
@@ -307,6 +320,7 @@ void Exchange::on_response(const CodecEvent& event) {
   if (policy_->retry && retry(outcome_of_answer(event))) return;
   if (hedge_ != nullptr) drop_hedge();
   response_begun_ = true;
+  endpoint_answered_ = true;
   response_ended_ = event.end_stream;
   try_deadline_ = kNever;
   replayable_ = false;
@@ -433,6 +447,7 @@ void Exchange::fail(Outcome outcome) {
     answer(outcome);
     return;
   }
+  note(RequestEvent::kCutShort);
   client_->codec().reset(down, Http2Error::kInternalError);
   client_->wrote();
   finish(outcome);
@@ -460,6 +475,7 @@ void Exchange::finish(Outcome outcome) {
   if (!copies_.empty()) leave_copies();
   if (hedge_ != nullptr) drop_hedge();
   count(outcome);
+  if (logging_ != nullptr) write_log(outcome);
   leave_upstream();
   --config_->exchanges;
   client_->on_exchange_over();
@@ -488,6 +504,7 @@ void Exchange::count(Outcome outcome) {
 }
 
 void Exchange::on_client_gone() {
+  if (response_begun_) note(RequestEvent::kCutShort);
   finish(Outcome::kClientGone);
 }
 

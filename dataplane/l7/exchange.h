@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "dataplane/l7/byte_queue.h"
@@ -16,6 +17,7 @@
 #include "dataplane/l7/intrusive_list.h"
 #include "dataplane/l7/outcome.h"
 #include "dataplane/l7/request_keys.h"
+#include "dataplane/l7/request_record.h"
 #include "dataplane/l7/timer_wheel.h"
 #include "lb/l7/endpoint.h"
 #include "lb/l7/retry_decision.h"
@@ -29,6 +31,7 @@ struct WorkerContext;
 class ClientConnection;
 class ClusterRuntime;
 class UpstreamConnection;
+struct ListenerSettings;
 class UpstreamPool;
 struct PendingTag;
 
@@ -143,6 +146,14 @@ class Exchange : public ListLink<PendingTag> {
   RequestResult take_grpc_status();
   void record_lost_try(RequestResult result);
 
+  // What is told of it.
+  void note_end_of_try(TryEnd end);
+  void note(RequestEvent event) { events_ |= 1u << static_cast<uint32_t>(event); }
+  void begin_log(const ListenerSettings& listener);
+  void keep_response_fields(const HeaderList& fields);
+  RequestRecord record(Outcome outcome) const;
+  void write_log(Outcome outcome);
+
   // Time.
   bool set_deadline_of_request();
   void arm();
@@ -168,8 +179,9 @@ class Exchange : public ListLink<PendingTag> {
   UpstreamPool* waiting_ = nullptr;  // while it waits for a connection
   ClusterRuntime* cluster_ = nullptr;
   const MatchedRoute* route_ = nullptr;
-  const RoutePolicy* policy_ = nullptr;  // of the route
-  ConfigInUse* config_ = nullptr;        // what policy_ is part of
+  const RoutePolicy* policy_ = nullptr;        // of the route
+  ConfigInUse* config_ = nullptr;              // what policy_ is part of
+  const ListenerSettings* logging_ = nullptr;  // if its listener has an access log; part of config_ too
   RouteCounters* route_counters_ = nullptr;
 
   std::vector<Exchange*> copies_;  // those that still run
@@ -180,6 +192,9 @@ class Exchange : public ListLink<PendingTag> {
   HeaderList request_;
   HeaderList request_trailers_;
   HeaderList response_trailers_;
+  HeaderList logged_fields_;      // of the response's head
+  std::string client_path_;       // as it was sent; "": as request_ has it
+  std::string client_authority_;  // likewise
   ByteQueue to_upstream_;
   ByteQueue to_client_;
   std::vector<uint8_t> replay_;  // the body so far, as long as the request may have to be sent again
@@ -197,6 +212,8 @@ class Exchange : public ListLink<PendingTag> {
   Time began_at_{};
   Time active_at_{};  // when bytes last moved
   Time asked_at_{};   // when the endpoint had all of the request, or its head if it does not wait for more
+  Time request_ended_at_{};
+  Time answer_began_at_{};
 
   std::optional<uint64_t> hash_;  // for hash policies
   NewCookie cookie_;
@@ -204,7 +221,9 @@ class Exchange : public ListLink<PendingTag> {
   uint32_t informational_bytes_ = 0;  // of informational responses
   uint32_t informational_ = 0;
   uint32_t tries_ = 0;
-  uint32_t moves_ = 0;  // from connections that ended in order
+  uint32_t moves_ = 0;   // from connections that ended in order
+  uint32_t events_ = 0;  // of RequestEvent
+  EndpointId endpoint_;  // of the last try
   Outcome outcome_ = Outcome::kAnswered;
   bool is_copy_ = false;       // has no client, and nobody waits for its answer
   bool grpc_timeout_ = false;  // deadline_ is the client's, and is told to the upstream
@@ -222,6 +241,8 @@ class Exchange : public ListLink<PendingTag> {
   bool response_has_length_ = false;
   uint16_t status_ = 0;  // that went to the client
   std::optional<GrpcStatus> grpc_status_;
+  ClientProtocol protocol_ = ClientProtocol::kHttp2;
+  bool endpoint_answered_ = false;  // the response is the endpoint's
 };
 
 }  // namespace sluice::l7

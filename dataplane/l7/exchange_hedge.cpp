@@ -22,6 +22,7 @@ void Exchange::start_hedge() {
   if (hedge_ == nullptr) return;  // it could not be sent
   if (tries_ < kMaxTried) tried_[tries_] = hedge.tried_[tries_];
   ++tries_;
+  note(RequestEvent::kHedged);
 }
 
 void Exchange::begin_hedge(Exchange& original) {
@@ -81,6 +82,7 @@ void Exchange::take_over(Exchange& hedge) {
   counts_as_retry_ = std::exchange(hedge.counts_as_retry_, false);
   recorded_ = hedge.recorded_;
   asked_at_ = hedge.asked_at_;
+  endpoint_ = hedge.endpoint_;
   sent_ = hedge.sent_;
   to_upstream_.clear();
   to_upstream_.append(std::span<const uint8_t>(replay_).subspan(sent_));

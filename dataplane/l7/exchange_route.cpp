@@ -19,6 +19,7 @@ bool Exchange::normalize_path() {
     answer(Outcome::kPathRefused);
     return false;
   }
+  client_path_ = request_.get(HeaderToken::kPath);
   replace_value(request_, HeaderToken::kPath, worker_.text, worker_.outgoing);
   return true;
 }
@@ -59,8 +60,12 @@ void Exchange::prepare_request(const MatchedRoute& route) {
   HeaderList& other = worker_.outgoing;
   std::string& text = worker_.text;
   const bool new_path = route.rewrite_path(request_.get(HeaderToken::kPath), text);
-  if (new_path) replace_value(request_, HeaderToken::kPath, text, other);
+  if (new_path) {
+    if (client_path_.empty()) client_path_ = request_.get(HeaderToken::kPath);
+    replace_value(request_, HeaderToken::kPath, text, other);
+  }
   if (const auto& host = route.route().rewrite.host) {
+    client_authority_ = request_.get(HeaderToken::kAuthority);
     replace_value(request_, HeaderToken::kAuthority, *host, other);
     replace_value(request_, HeaderToken::kHost, *host, other);
   }

@@ -38,6 +38,7 @@ void Exchange::dispatch() {
   pool_->enter();
   if (tries_ < kMaxTried) tried_[tries_] = &pool_->endpoint();
   ++tries_;
+  endpoint_ = pool_->id();
   if (tries_ == 1 && !is_copy_ && policy_->retry &&
       may_hedge(*policy_->retry, request_.get(HeaderToken::kMethod)))
     hedge_at_ = worker_.loop.now() + policy_->retry->hedge_after;
@@ -88,6 +89,7 @@ void Exchange::keep_for_replay(std::span<const uint8_t> data) {
 // Sends the request again, if the policy and the budget allow it after such a try; otherwise false.
 bool Exchange::retry(TryOutcome outcome) {
   if (response_begun_ || is_copy_) return false;
+  note_end_of_try(outcome.end);
   const RetryPolicy& policy = policy_->retry ? *policy_->retry : kSafeRetries;
   const Time now = worker_.loop.now();
   outcome.method = request_.get(HeaderToken::kMethod);
@@ -105,7 +107,11 @@ bool Exchange::retry(TryOutcome outcome) {
   // Who was not even looked at loses nothing by going elsewhere at once, and adds no load to anybody: the
   // budget is about work that is done twice.
   const bool untouched = outcome.end == TryEnd::kConnectFailure || outcome.end == TryEnd::kRefusedStream;
-  if (!untouched && !cluster_->breakers().try_retry(cluster_->settings().retry_budget)) return false;
+  if (!untouched && !cluster_->breakers().try_retry(cluster_->settings().retry_budget)) {
+    note(RequestEvent::kRetryRefused);
+    return false;
+  }
+  if (outcome.end == TryEnd::kAnswer) note(RequestEvent::kAnswerRetried);
   begin_anew();
   cluster_->counters().retries.add(1);
   counts_as_retry_ = !untouched;
@@ -118,6 +124,7 @@ bool Exchange::retry(TryOutcome outcome) {
 // counted.
 bool Exchange::move_elsewhere() {
   if (response_begun_ || !replayable_ || ++moves_ > kMaxMoves) return false;
+  note(RequestEvent::kMoved);
   begin_anew();
   cluster_->counters().moves.add(1);
   --tries_;
@@ -132,6 +139,25 @@ void Exchange::begin_anew() {
   to_upstream_.append(replay_);
   try_deadline_ = kNever;
   grpc_status_.reset();
+}
+
+void Exchange::note_end_of_try(TryEnd end) {
+  switch (end) {
+    case TryEnd::kConnectFailure:
+      note(RequestEvent::kConnectFailed);
+      break;
+    case TryEnd::kRefusedStream:
+      note(RequestEvent::kRefused);
+      break;
+    case TryEnd::kReset:
+      note(RequestEvent::kReset);
+      break;
+    case TryEnd::kTryTimeout:
+      note(RequestEvent::kTryTimedOut);
+      break;
+    default:
+      break;
+  }
 }
 
 TryOutcome Exchange::outcome_of_answer(const CodecEvent& response) const {

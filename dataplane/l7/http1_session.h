@@ -34,6 +34,9 @@ class Http1Session {
   /// both others outlive the session.
   Http1Session(Role role, const Http1Settings& settings, ByteQueue& output, HeaderList& scratch);
 
+  /// Whether the last request spoke HTTP/1.0.
+  bool version_1_0() const { return version_1_0_; }
+
   /// HTTP/1 has no preface.
   void start() {}
 

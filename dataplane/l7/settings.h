@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/l7/access_log.h"
 #include "dataplane/l7/http1_settings.h"
 #include "dataplane/l7/http2_session.h"
 #include "dataplane/l7/tls_settings.h"
@@ -59,6 +60,8 @@ struct ListenerSettings {
   RouteConfig routes;
   PathRules paths;            ///< before routing
   std::string health_path;    ///< answered by the proxy itself: 200, or 503 while it drains; "": none
+  std::shared_ptr<const AccessLog> access_log;  ///< nullptr: none
+  uint32_t access_log_target = 0;               ///< the writer's number for access_log->to
   bool forwarded_for = true;  ///< the client's address is appended to x-forwarded-for
 
   // What clients may take; 0: no limit.

@@ -78,6 +78,13 @@ Result<ProxySnapshot> build_snapshot(std::shared_ptr<const ProxySettings> settin
     snapshot.clients.push_back(client_count(listener, previous));
   }
   snapshot.shared = previous == nullptr ? std::make_shared<ProxyShared>() : previous->shared;
+  const auto logs = [](const ListenerSettings& listener) { return listener.access_log != nullptr; };
+  if (previous != nullptr) snapshot.access_log = previous->access_log;
+  if (!snapshot.access_log && std::ranges::any_of(settings->listeners, logs)) {
+    snapshot.access_log = std::make_shared<AccessLogRings>(settings->workers);
+    if (!snapshot.access_log->bell.good())
+      return fail("access_log: no descriptor is left; raise the limit of open files");
+  }
   snapshot.settings = std::move(settings);
   return snapshot;
 }

@@ -42,6 +42,7 @@ struct ProxySnapshot {
   std::vector<std::shared_ptr<LimitedCount>> clients;  ///< connected to each of settings->listeners
   std::shared_ptr<ProxyShared> shared;
   std::shared_ptr<const TlsContexts> tls;
+  std::shared_ptr<AccessLogRings> access_log;  ///< nullptr: no listener ever had one
 };
 
 /// Builds it from settings; reads the files of certificates. `previous` is the one that it replaces, or

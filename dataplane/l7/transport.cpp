@@ -107,7 +107,7 @@ Result<int> start_connect(const IpAddress& address, uint16_t port) {
   return fd;
 }
 
-int accept_from(int listening, IpAddress& address) {
+int accept_from(int listening, IpAddress& address, uint16_t& port) {
   sockaddr_storage storage;
   socklen_t size = sizeof(storage);
   const int fd =
@@ -117,10 +117,13 @@ int accept_from(int listening, IpAddress& address) {
   if (storage.ss_family == AF_INET) {
     const auto& from = reinterpret_cast<const sockaddr_in&>(storage);
     address = IpAddress::v4(reinterpret_cast<const uint8_t*>(&from.sin_addr));
+    port = ntohs(from.sin_port);
   } else {
     IpAddress::Bytes bytes;
-    std::memcpy(bytes.data(), &reinterpret_cast<const sockaddr_in6&>(storage).sin6_addr, bytes.size());
+    const auto& from = reinterpret_cast<const sockaddr_in6&>(storage);
+    std::memcpy(bytes.data(), &from.sin6_addr, bytes.size());
     address = IpAddress::v6(bytes);
+    port = ntohs(from.sin6_port);
   }
   return fd;
 }

@@ -53,7 +53,7 @@ Result<int> start_connect(const IpAddress& address, uint16_t port);
 
 /// Takes a connection that waits at a listening socket, non-blocking and without delays of its own
 /// (TCP_NODELAY), and tells whose it is. Below 0: none waits, or no descriptor is left.
-int accept_from(int listening, IpAddress& address);
+int accept_from(int listening, IpAddress& address, uint16_t& port);
 
 /// A listening socket that others of this user may share its address with (SO_REUSEPORT). Errors: no such
 /// address, no right to; if not `shared`, somebody listens there already, be it with SO_REUSEPORT.

@@ -47,13 +47,14 @@ class Worker::Listener final : public IoHandler {
   bool accept_some() {
     for (int taken = 0; taken < kAcceptsPerTurn; ++taken) {
       IpAddress address;
-      const int fd = accept_from(socket_->fd(), address);
+      uint16_t port = 0;
+      const int fd = accept_from(socket_->fd(), address, port);
       if (fd < 0) {
         // Without a descriptor the connection goes on waiting, and would wake us for ever.
         if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) pause();
         return false;
       }
-      worker_.adopt(fd, address, place_);
+      worker_.adopt(fd, address, port, place_);
     }
     return true;
   }
@@ -116,6 +117,7 @@ void Worker::configure(const ProxySnapshot& snapshot) {
                                  snapshot.tls->listeners[i], snapshot.traffic[i],
                                  snapshot.traffic[i]->routes_of(context_.index), snapshot.clients[i]});
   }
+  context_.access_log = snapshot.access_log;
   configs_.push_back(std::move(config));
   context_.config = configs_.back().get();
 }
@@ -242,14 +244,14 @@ Defence Worker::refusal_of(size_t listener) {
   return Defence::kListenerFull;
 }
 
-void Worker::adopt(int fd, const IpAddress& address, size_t listener) {
+void Worker::adopt(int fd, const IpAddress& address, uint16_t port, size_t listener) {
   const Defence refusal = refusal_of(listener);
   if (refusal != Defence::kNone) {
     context_.counters.client_defences[static_cast<size_t>(refusal)].add(1);
     close(fd);
     return;
   }
-  auto client = std::make_unique<ClientConnection>(context_, fd, address, listener);
+  auto client = std::make_unique<ClientConnection>(context_, fd, address, port, listener);
   if (!client->open()) {
     context_.config->listeners[listener].clients->give_back();
     context_.shared->clients.give_back();

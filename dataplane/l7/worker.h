@@ -74,7 +74,7 @@ class Worker {
   void move_clients();
   void run();
   void end_wake_up();
-  void adopt(int fd, const IpAddress& address, size_t listener);
+  void adopt(int fd, const IpAddress& address, uint16_t port, size_t listener);
   Defence refusal_of(size_t listener);
   // Memory; see worker_shedding.cpp.
   void weigh_connections();

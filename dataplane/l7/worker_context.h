@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/l7/access_log.h"
 #include "dataplane/l7/byte_queue.h"
 #include "dataplane/l7/connection.h"
 #include "dataplane/l7/event_loop.h"
@@ -91,6 +92,8 @@ struct WorkerContext {
   std::vector<std::unique_ptr<Connection>> closed;  ///< deleted at the end of the wake-up
   std::vector<std::unique_ptr<UpstreamPool>> retired;
   std::vector<HeaderView> header_views;               ///< scratch: a request as routing sees it
+  std::shared_ptr<AccessLogRings> access_log;         ///< nullptr: none was ever configured
+  std::string log_line;                               ///< scratch: a line of the access log
   std::string text;                                   ///< scratch: a field that is being made
   std::vector<CodecStream*> streams;                  ///< scratch: streams to be visited
   std::string last_error;                             ///< of a change of configuration
