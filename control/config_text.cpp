@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -62,6 +63,15 @@ Result<IpAddress> parse_address(const std::string& text) {
   const auto address = IpAddress::parse(text);
   if (!address) return fail("");
   return *address;
+}
+
+Result<double> parse_percent(const std::string& text) {
+  double percent = 0;
+  const auto parsed =
+      std::from_chars(text.data(), text.data() + text.size(), percent, std::chars_format::fixed);
+  if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) return fail("");
+  if (!(percent >= 0 && percent <= 100)) return fail("");
+  return percent;
 }
 
 Result<void> check_unicast(const IpAddress& address) {

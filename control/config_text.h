@@ -24,6 +24,9 @@ Result<std::string> parse_name(const std::string& text);
 /// Any address, also the unspecified one.
 Result<IpAddress> parse_address(const std::string& text);
 
+/// "10", "0.5": 0 to 100.
+Result<double> parse_percent(const std::string& text);
+
 /// Neither unspecified nor multicast nor broadcast; the error says which.
 Result<void> check_unicast(const IpAddress& address);
 Result<IpAddress> parse_unicast(const std::string& text);

@@ -14,6 +14,7 @@
 #include "control/proxy/proxy_draft.h"
 #include "control/proxy/proxy_fields.h"
 #include "control/proxy/proxy_listeners.h"
+#include "control/proxy/proxy_tracing.h"
 #include "control/yaml_tree.h"
 #include "lb/l7/route_table.h"
 
@@ -133,6 +134,7 @@ Result<ProxyConfig> read_tree(const YamlNode& tree, std::string_view filename) {
   read_metrics(draft.root.section("metrics"), draft.config.metrics);
   draft.root.section("metrics").flag("per_route", draft.config.settings.count_routes);
   draft.access_log = read_access_log(draft.root.section("access_log"));
+  read_tracing(draft.root.section("tracing"), draft.config.tracing, draft.config.settings.tracing);
   for (const ConfigSection& cluster : draft.root.sections("clusters")) read_cluster(cluster, draft);
   for (const ConfigSection& listener : draft.root.sections("listeners")) read_listener(listener, draft);
   check_names(draft.listeners);

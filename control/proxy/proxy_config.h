@@ -13,6 +13,7 @@
 #include "control/listen_address.h"
 #include "control/log_settings.h"
 #include "control/proxy/discovery_settings.h"
+#include "control/proxy/otlp_settings.h"
 #include "dataplane/l7/settings.h"
 #include "lb/health_check.h"
 #include "lb/l7/outlier_detector.h"
@@ -42,6 +43,8 @@ struct ProxyConfig {
   std::string group;           ///< "": the user's
   LogSettings log;
   std::optional<ListenAddress> metrics;  ///< where metrics are served
+  std::optional<OtlpSettings>
+      tracing;  ///< where spans are sent; settings.tracing says which requests have them
   l7::ProxySettings settings;
   std::vector<ClusterCare> care;  ///< of each of settings.clusters
 };

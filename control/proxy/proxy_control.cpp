@@ -21,6 +21,8 @@ constexpr std::chrono::milliseconds kGoawaySpread{1000};
 // Between the two steps: a round trip, and time for a connection that has just been made to say what it
 // wants.
 constexpr std::chrono::milliseconds kGoawayNotice{500};
+// Spans that the collector does not take in this time are lost.
+constexpr std::chrono::milliseconds kSpansFlush{3000};
 
 /// `settings` with the endpoints that are discovered: `known` gives those of a cluster.
 std::shared_ptr<l7::ProxySettings> with_discovered(const ProxyConfig& config,
@@ -99,6 +101,7 @@ Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_contex
   if (!proxy) return tl::unexpected(proxy.error());
   control->proxy_ = *std::move(proxy);
   control->access_log_.use(*std::move(logs), control->proxy_->snapshot().access_log);
+  control->export_spans();
   control->watch_outliers();
   control->check_endpoints();
   if (!control->known_unhealthy_.empty()) control->update_all();
@@ -136,6 +139,7 @@ Result<void> ProxyControl::apply(ProxyConfig config) {
     spdlog::warn("event=tls_warning text={}", log_quoted(warning));
   config_ = std::move(config);
   event_log_ = *std::move(event_log);
+  export_spans();
   watch_outliers();
   discoveries_.use(config_, known);
   check_endpoints();
@@ -197,6 +201,16 @@ void ProxyControl::check_endpoints() {
     }
   }
   checks_.set_targets(targets);
+}
+
+// Spans of requests that began under a configuration with tracing are sent on under one without.
+void ProxyControl::export_spans() {
+  if (!config_.tracing) return;
+  if (exporter_) {
+    exporter_->use(*config_.tracing);
+  } else {
+    exporter_ = OtlpExporter::start(*config_.tracing, config_.name, SLUICE_VERSION, proxy_->snapshot().spans);
+  }
 }
 
 void ProxyControl::watch_outliers() {
@@ -345,6 +359,7 @@ void ProxyControl::wait_for_end(std::chrono::steady_clock::time_point until,
 void ProxyControl::stop() {
   if (proxy_) proxy_->stop();
   access_log_.stop();
+  if (exporter_) exporter_->finish(kSpansFlush);
 }
 
 }  // namespace sluice::control

@@ -18,6 +18,7 @@
 #include "control/proxy/discoveries.h"
 #include "control/proxy/handover.h"
 #include "control/proxy/health_event_log.h"
+#include "control/proxy/otlp_exporter.h"
 #include "control/proxy/proxy_config.h"
 #include "dataplane/l7/proxy.h"
 #include "lb/l7/outlier_detector.h"
@@ -61,6 +62,8 @@ class ProxyControl {
   Result<void> reopen_access_logs() { return access_log_.reopen(); }
 
   const ProxyConfig& config() const { return config_; }
+  /// All zero if nothing was ever traced.
+  TraceExportCounts trace_export() const { return exporter_ ? exporter_->counts() : TraceExportCounts(); }
   const l7::Proxy& proxy() const { return *proxy_; }
   const Discoveries& discoveries() const { return discoveries_; }
 
@@ -78,6 +81,7 @@ class ProxyControl {
   void watch_outliers();
   void update(size_t cluster);
   void update_all();
+  void export_spans();
   void tick();
   void log_connect_failures();
   void log_outliers(size_t cluster, const std::vector<OutlierEvent>& events);
@@ -89,6 +93,7 @@ class ProxyControl {
   std::unique_ptr<l7::Proxy> proxy_;
   HealthEventLog event_log_;
   AccessLogWriter access_log_;
+  std::unique_ptr<OtlpExporter> exporter_;  // once there was tracing
   HealthChecks checks_;
   Discoveries discoveries_;
   std::unordered_map<std::string, std::unique_ptr<OutlierDetector>> detectors_;

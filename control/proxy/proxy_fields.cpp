@@ -62,6 +62,23 @@ constexpr ConfigField kGlobal[] = {
      "TCP address on which GET /metrics is answered; a change takes a restart."},
     {"metrics.per_route", kFlag, "true", "Whether each route is counted by itself; see proxy-metrics.md."},
 
+    {"tracing", "a map", "none: requests are not traced",
+     "Spans of requests, for a collector; see tracing.md."},
+    {"tracing.endpoint", "http://HOST:PORT or http://HOST:PORT/PATH", kRequired,
+     "Where spans are posted by OTLP/HTTP, as JSON; the path is /v1/traces if none is given."},
+    {"tracing.service_name", "a text of 1 to 255 bytes", "sluice-proxy",
+     "What the spans' service is called."},
+    {"tracing.sample_percent", "0 to 100, with decimals if wanted", "100",
+     "How many of the traces that begin at this proxy are recorded."},
+    {"tracing.follow_clients", kFlag, "true",
+     "Whether a request with a traceparent is a part of that trace, and recorded if it says so."},
+    {"tracing.timeout", "a whole number with ms, s or m, from 100ms to 10m", "10s",
+     "How long one request to the collector may take.", 100, 600'000},
+    {"tracing.headers", "a list of maps", "none",
+     "Header fields of requests to the collector, such as a key."},
+    {"tracing.headers[].name", "the name of a header field", kRequired, "Its name."},
+    {"tracing.headers[].value", "a text of visible characters", kRequired, "Its value."},
+
     {"access_log", "a map", "none: requests are not logged", "A line for each request, of all listeners."},
 };
 
@@ -100,6 +117,8 @@ constexpr ConfigField kListeners[] = {
     {"listeners[].escaped_slashes", "keep or refuse", "keep",
      "With normalize_path: what %2F and %5C in a path are: a part of its segment, or a reason to answer "
      "400."},
+    {"listeners[].trace_percent", "0 to 100, with decimals if wanted", "tracing.sample_percent",
+     "How many of the traces that begin at this listener are recorded."},
     {"listeners[].max_concurrent_streams", "", "256",
      "Requests that one client connection may have open at once.", 1, 1u << 20},
     {"listeners[].max_header_bytes", "", "65536",
@@ -228,6 +247,8 @@ constexpr ConfigField kRoutes[] = {
     {"idle_timeout", kTime, "5m", "Without a byte either way; 0ms: none.", 0, 24 * kHour},
     {"max_grpc_timeout", kTime, "0ms: any", "The longest grpc-timeout that is believed.", 0, 24 * kHour},
     {"max_request_bytes", "", "0", "The largest body of a request; 0: any.", 0, 1ull << 50},
+    {"trace_percent", "0 to 100, with decimals if wanted", "the listener's",
+     "How many of the traces that begin with a request of this route are recorded."},
     {"retry", "a map", "what no endpoint has begun to work on, once", "When a request is sent again."},
     {"retry.on", "a list of connect-failure, refused-stream, reset, 5xx, gateway-error, try-timeout",
      "connect-failure, refused-stream", "After what."},

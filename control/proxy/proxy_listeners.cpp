@@ -5,6 +5,7 @@
 #include "control/proxy/proxy_access_log.h"
 #include "control/proxy/proxy_routes.h"
 #include "control/proxy/proxy_tls.h"
+#include "control/proxy/proxy_tracing.h"
 
 namespace sluice {
 namespace {
@@ -84,6 +85,7 @@ void read_listener(const ConfigSection& section, ProxyDraft& draft) {
   listener.access_log = section.find("access_log") == nullptr
                             ? draft.access_log
                             : read_access_log(section.section("access_log"));
+  read_sample_ratio(section, "trace_percent", listener.trace_sample);
   read_server_tls(section.section("tls"), listener);
   listener.http2.extended_connect = listener.http1.websocket;
   listener.http1.headers = listener.http2.headers;

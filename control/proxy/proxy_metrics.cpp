@@ -46,6 +46,12 @@ constexpr Metric kResumed{"sluice_proxy_tls_resumed_total", kCounter, "side",
                           "Those of them that resumed a session."};
 constexpr Metric kTlsFailures{"sluice_proxy_tls_failures_total", kCounter, "side, reason",
                               "TLS connections that failed, by what was wrong."};
+constexpr Metric kSpansExported{"sluice_proxy_trace_spans_exported_total", kCounter, "",
+                                "Spans that the collector has taken."};
+constexpr Metric kSpansDropped{"sluice_proxy_trace_spans_dropped_total", kCounter, "reason",
+                               "Spans that the collector has not got, by why; see tracing.md."};
+constexpr Metric kSpanFailures{"sluice_proxy_trace_export_failures_total", kCounter, "reason",
+                               "Requests to the collector that failed; what can be sent again is."};
 constexpr Metric kClusterRequests{"sluice_proxy_cluster_active_requests", kGauge, "cluster",
                                   "Requests sent and not ended."};
 constexpr Metric kClusterRefused{
@@ -94,6 +100,9 @@ constexpr std::array kAll{kInfo,
                           kHandshakes,
                           kResumed,
                           kTlsFailures,
+                          kSpansExported,
+                          kSpansDropped,
+                          kSpanFailures,
                           kClusterRequests,
                           kClusterRefused,
                           kEndpointRequests,
@@ -200,6 +209,19 @@ void write_defences(Exposition& text, const l7::Proxy& proxy) {
   text.sample("", memory.limit());
 }
 
+void write_trace_export(Exposition& text, const control::TraceExportCounts& counts) {
+  text.begin(kSpansExported);
+  text.sample("", counts.exported);
+  text.begin(kSpansDropped);
+  for (size_t i = 0; i < control::kSpanLosses; ++i)
+    text.sample(label_set({{"reason", span_loss_name(static_cast<control::SpanLoss>(i))}}),
+                counts.dropped[i]);
+  text.begin(kSpanFailures);
+  for (size_t i = 0; i < control::kOtlpFailures; ++i)
+    text.sample(label_set({{"reason", otlp_failure_name(static_cast<control::OtlpFailure>(i))}}),
+                counts.failures[i]);
+}
+
 void write_clusters(Exposition& text, const l7::ProxySnapshot& snapshot) {
   text.begin(kClusterRequests);
   for (const auto& settings : snapshot.settings->clusters) {
@@ -290,6 +312,7 @@ std::string render_proxy_metrics(const ProxyMetricsInput& input, const l7::Proxy
   write_requests(text, proxy);
   write_defences(text, proxy);
   write_tls(text, proxy);
+  write_trace_export(text, input.trace);
   write_clusters(text, proxy.snapshot());
   write_discoveries(text, input.discoveries);
   write_proxy_traffic(text, proxy.snapshot());

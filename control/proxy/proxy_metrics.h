@@ -7,6 +7,7 @@
 
 #include "control/metrics/exposition.h"
 #include "control/proxy/discoveries.h"
+#include "control/proxy/otlp_exporter.h"
 #include "dataplane/l7/proxy.h"
 
 namespace sluice {
@@ -20,6 +21,7 @@ struct ProxyMetricsInput {
   bool reload_good = true;
   bool draining = false;
   std::vector<control::DiscoveryStatus> discoveries;
+  control::TraceExportCounts trace;
 };
 
 /// The text. Counters are read where the workers keep them, so that no worker is asked.

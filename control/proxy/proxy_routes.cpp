@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <charconv>
 
 #include "control/config_duration.h"
 #include "control/config_text.h"
+#include "control/proxy/proxy_tracing.h"
 #include "lb/l7/grpc_status.h"
 
 namespace sluice {
@@ -150,16 +150,6 @@ void read_action(const ConfigSection& section, Route& route, References& referen
   route.action = std::move(forward);
 }
 
-// "10", "0.5"
-Result<double> parse_percent(const std::string& text) {
-  double percent = 0;
-  const auto parsed =
-      std::from_chars(text.data(), text.data() + text.size(), percent, std::chars_format::fixed);
-  if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) return fail("");
-  if (!(percent >= 0 && percent <= 100)) return fail("");
-  return percent;
-}
-
 void read_mirrors(const ConfigSection& parent, Route& route, References& references) {
   for (const ConfigSection& section : parent.sections("mirrors")) {
     Mirror& mirror = route.mirrors.emplace_back();
@@ -281,6 +271,7 @@ void read_policy(const ConfigSection& section, RoutePolicy& policy) {
   read_milliseconds(section, "max_grpc_timeout", longest);
   policy.max_grpc_timeout = longest;
   section.number("max_request_bytes", policy.max_request_bytes);
+  read_sample_ratio(section, "trace_percent", policy.trace_sample);
   if (const ConfigSection retry = section.section("retry"); retry.node() != nullptr)
     policy.retry = read_retry(retry);
   if (const ConfigSection limit = section.section("rate_limit"); limit.node() != nullptr) {

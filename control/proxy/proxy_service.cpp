@@ -155,6 +155,7 @@ Result<void> ProxyService::open_metrics() {
         io_,
         [this] {
           about_.discoveries = control_->discoveries().status();
+          about_.trace = control_->trace_export();
           return render_proxy_metrics(about_, control_->proxy());
         },
         stopping, kLimit);

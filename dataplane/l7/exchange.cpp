@@ -107,6 +107,10 @@ void Exchange::recycle() {
   sent_ = credited_ = received_ = answered_ = 0;
   deadline_ = try_deadline_ = retry_at_ = hedge_at_ = kNever;
   tries_ = moves_ = events_ = 0;
+  if (trace_.id.valid()) {
+    trace_ = {};
+    trace_texts_.clear();
+  }
   outcome_ = Outcome::kAnswered;
   grpc_timeout_ = counts_as_retry_ = replayable_ = recorded_ = false;
   head_method_ = extended_connect_ = grpc_ = request_ended_ = request_has_trailers_ = false;
@@ -147,13 +151,16 @@ void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
   }
   if (client.listener().access_log) begin_log(client.listener());
   const MatchedRoute* route = client.routes().match(route_request(request_, worker_.header_views));
+  if (route != nullptr) {
+    route_ = route;
+    policy_ = &route->route().policy;
+    route_counters_ = client.counters_of(*route);
+  }
+  if (config_->spans != nullptr) begin_trace(client.listener());
   if (route == nullptr) {
     answer(Outcome::kNoRoute);
     return;
   }
-  route_ = route;
-  policy_ = &route->route().policy;
-  route_counters_ = client.counters_of(*route);
   if (!follow(*route)) return;
   charge();  // fields have been added
   replayable_ = true;
@@ -185,6 +192,8 @@ void Exchange::start(UpstreamConnection& upstream) {
   const bool per_try = policy_->retry && policy_->retry->per_try_timeout.count() != 0;
   try_deadline_ = per_try ? asked_at_ + policy_->retry->per_try_timeout : kNever;
   arm();
+  status_ = 0;
+  if (trace_.announced) begin_try_span();
   const bool end = request_ended_ && to_upstream_.empty() && !request_has_trailers_;
   upstream.codec().open(up, this, upstream_head(), end, head_method_);
   upstream.wrote();
@@ -474,9 +483,10 @@ void Exchange::finish(Outcome outcome) {
   }
   if (!copies_.empty()) leave_copies();
   if (hedge_ != nullptr) drop_hedge();
+  leave_upstream();
   count(outcome);
   if (logging_ != nullptr) write_log(outcome);
-  leave_upstream();
+  if (trace_.recorded) end_trace(outcome);
   --config_->exchanges;
   client_->on_exchange_over();
   worker_.exchanges.give_back(*this);

@@ -13,6 +13,7 @@
 
 #include "dataplane/l7/byte_queue.h"
 #include "dataplane/l7/codec_event.h"
+#include "dataplane/l7/exchange_trace.h"
 #include "dataplane/l7/header_list.h"
 #include "dataplane/l7/intrusive_list.h"
 #include "dataplane/l7/outcome.h"
@@ -26,6 +27,7 @@
 namespace sluice::l7 {
 
 struct ConfigInUse;
+struct ListenerSettings;
 struct RouteCounters;
 struct WorkerContext;
 class ClientConnection;
@@ -154,6 +156,14 @@ class Exchange : public ListLink<PendingTag> {
   RequestRecord record(Outcome outcome) const;
   void write_log(Outcome outcome);
 
+  // Its trace.
+  void begin_trace(const ListenerSettings& listener);
+  void keep_request_texts();
+  void begin_try_span();
+  SpanRecord begin_span_record(SpanKind kind, Time began) const;
+  void end_try_span();
+  void end_trace(Outcome outcome);
+
   // Time.
   bool set_deadline_of_request();
   void arm();
@@ -224,6 +234,8 @@ class Exchange : public ListLink<PendingTag> {
   uint32_t moves_ = 0;   // from connections that ended in order
   uint32_t events_ = 0;  // of RequestEvent
   EndpointId endpoint_;  // of the last try
+  ExchangeTrace trace_;
+  SpanTexts trace_texts_;  // of the request's span
   Outcome outcome_ = Outcome::kAnswered;
   bool is_copy_ = false;       // has no client, and nobody waits for its answer
   bool grpc_timeout_ = false;  // deadline_ is the client's, and is told to the upstream

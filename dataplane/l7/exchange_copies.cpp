@@ -46,6 +46,8 @@ void Exchange::begin_copy(Exchange& original, ClusterRuntime& cluster) {
   head_method_ = original.head_method_;
   charge_to(worker_.unowned);  // it may live longer than its client
   grpc_ = original.grpc_;
+  trace_ = original.trace_;
+  trace_.mirror = true;
   if (is_hash_policy(cluster.settings().pick.policy)) {
     hash_ = hash_of_keys(policy_->hash, request_, original.client_->address(),
                          cluster.settings().pick.hash_key, worker_.random, nullptr);

@@ -39,6 +39,7 @@ void Exchange::begin_hedge(Exchange& original) {
   grpc_timeout_ = original.grpc_timeout_;
   grpc_ = original.grpc_;
   head_method_ = original.head_method_;
+  trace_ = original.trace_;
   hash_ = original.hash_;
   tried_ = original.tried_;
   tries_ = original.tries_;
@@ -64,6 +65,7 @@ void Exchange::on_hedge_answered(const CodecEvent& event) {
   // While the first try may still bring a good answer, a bad one is none.
   if (original.in_flight() && decide_retry(&*policy_->retry, outcome) == RetryVerdict::kRetry) {
     record_result(result_of_http(event.head.status));
+    status_ = event.head.status;
     finish(Outcome::kUpstreamReset);
     return;
   }
@@ -83,6 +85,7 @@ void Exchange::take_over(Exchange& hedge) {
   recorded_ = hedge.recorded_;
   asked_at_ = hedge.asked_at_;
   endpoint_ = hedge.endpoint_;
+  trace_.follow_try(hedge.trace_);
   sent_ = hedge.sent_;
   to_upstream_.clear();
   to_upstream_.append(std::span<const uint8_t>(replay_).subspan(sent_));

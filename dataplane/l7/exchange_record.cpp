@@ -15,6 +15,10 @@ ClientProtocol protocol_of(Codec& codec) {
   return codec.http1().version_1_0() ? ClientProtocol::kHttp10 : ClientProtocol::kHttp11;
 }
 
+void write_big_endian(uint64_t number, uint8_t* into) {
+  for (int i = 7; i >= 0; --i, number >>= 8) into[i] = static_cast<uint8_t>(number & 0xff);
+}
+
 }  // namespace
 
 // What cannot be asked for any more at the end.
@@ -79,6 +83,11 @@ RequestRecord Exchange::record(Outcome outcome) const {
   if (request_ended_) record.until_request_end = request_ended_at_ - began_at_;
   if (response_begun_) record.until_answer = answer_began_at_ - began_at_;
   if (endpoint_answered_) record.endpoint_took = answer_began_at_ - asked_at_;
+  if (trace_.id.valid()) {
+    write_big_endian(trace_.id.high, record.trace_id.data());
+    write_big_endian(trace_.id.low, record.trace_id.data() + 8);
+    write_big_endian(trace_.server, record.span_id.data());
+  }
   return record;
 }
 

@@ -173,6 +173,7 @@ void Exchange::leave_upstream() {
     waiting_ = nullptr;
   }
   if (upstream_ != nullptr) {
+    if (trace_.recorded) end_try_span();
     upstream_->leave(up);
     upstream_ = nullptr;
   }
@@ -213,6 +214,7 @@ void Exchange::on_no_connection(Outcome outcome) {
 }
 
 void Exchange::on_upstream_gone(Loss loss) {
+  trace_.try_error = loss == Loss::kBroken ? SpanError::kReset : SpanError::kRefused;
   if (loss == Loss::kGoAway && move_elsewhere()) return;
   if (loss == Loss::kBroken) record_lost_try(RequestResult::kGatewayError);
   if (retry({loss == Loss::kBroken ? TryEnd::kReset : TryEnd::kRefusedStream})) return;
@@ -277,6 +279,7 @@ void Exchange::on_timer() {
     // does not.
     if (grpc_timeout_ || !response_begun_ || response_has_length_) {
       if (!response_begun_) record_lost_try(RequestResult::kGatewayError);
+      trace_.try_error = SpanError::kTimeout;
       leave_upstream();
       fail(Outcome::kRequestTimeout);
       return;
@@ -286,6 +289,7 @@ void Exchange::on_timer() {
   if (try_deadline_ <= now) {
     const bool waited = waiting_ != nullptr;
     if (!waited) record_lost_try(RequestResult::kGatewayError);
+    trace_.try_error = SpanError::kTimeout;
     if (retry({waited ? TryEnd::kConnectFailure : TryEnd::kTryTimeout})) return;
     leave_upstream();
     fail(waited ? Outcome::kPendingTimeout : Outcome::kRequestTimeout);
@@ -299,6 +303,7 @@ void Exchange::on_timer() {
     return;
   }
   if (policy_->idle_timeout.count() != 0 && active_at_ + policy_->idle_timeout <= now) {
+    trace_.try_error = SpanError::kTimeout;
     leave_upstream();
     fail(Outcome::kIdleTimeout);
     return;

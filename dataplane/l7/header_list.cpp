@@ -29,6 +29,13 @@ std::string_view HeaderList::get(HeaderToken token) const {
   return field == nullptr ? std::string_view{} : value(*field);
 }
 
+bool HeaderList::overwrite(HeaderToken token, std::string_view value) {
+  const Field* field = find(token);
+  if (field == nullptr || field->value_size != value.size()) return false;
+  std::copy(value.begin(), value.end(), bytes_.begin() + field->at + field->name_size);
+  return true;
+}
+
 void HeaderList::move_to_front(size_t count) {
   std::rotate(fields_.begin(), fields_.end() - static_cast<ptrdiff_t>(count), fields_.end());
 }

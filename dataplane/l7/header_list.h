@@ -54,6 +54,8 @@ class HeaderList {
       return true;
     });
   }
+  /// Writes `value` over that of the first field of that token. False: there is none, or its size is another.
+  bool overwrite(HeaderToken token, std::string_view value);
   /// Puts the last `count` fields in front of the others.
   void move_to_front(size_t count);
 

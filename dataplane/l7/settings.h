@@ -17,6 +17,7 @@
 #include "lb/l7/path_normalization.h"
 #include "lb/l7/pick_settings.h"
 #include "lb/l7/route_config.h"
+#include "lb/l7/trace_context.h"
 
 namespace sluice::l7 {
 
@@ -30,6 +31,12 @@ inline Http2Settings endpoint_http2_settings() {
   settings.cancel_limit = 1'000'000;
   return settings;
 }
+
+/// Which requests have spans.
+struct TracingSettings {
+  SampleRatio sample;          ///< of the traces that begin here
+  bool follow_clients = true;  ///< a client's traceparent is joined, and says whether the trace is sampled
+};
 
 /// Servers that answer the same requests.
 struct ClusterSettings {
@@ -58,11 +65,12 @@ struct ListenerSettings {
   Http1Settings http1;
   std::optional<TlsServerSettings> tls;
   RouteConfig routes;
-  PathRules paths;            ///< before routing
-  std::string health_path;    ///< answered by the proxy itself: 200, or 503 while it drains; "": none
+  PathRules paths;          ///< before routing
+  std::string health_path;  ///< answered by the proxy itself: 200, or 503 while it drains; "": none
   std::shared_ptr<const AccessLog> access_log;  ///< nullptr: none
   uint32_t access_log_target = 0;               ///< the writer's number for access_log->to
-  bool forwarded_for = true;  ///< the client's address is appended to x-forwarded-for
+  bool forwarded_for = true;                    ///< the client's address is appended to x-forwarded-for
+  std::optional<SampleRatio> trace_sample;      ///< nothing: as ProxySettings::tracing has it
 
   // What clients may take; 0: no limit.
   uint32_t max_clients = 0;                              ///< connected at once, over all workers
@@ -76,10 +84,11 @@ struct ListenerSettings {
 
 struct ProxySettings {
   uint32_t workers = 1;
-  bool count_routes = true;   ///< each route has counters of its own
-  std::vector<int> cpus;      ///< one per worker; empty: not pinned
-  uint64_t memory_limit = 0;  ///< bytes that peers make the proxy hold; 0: no limit
-  uint32_t max_clients = 0;   ///< connected at once, over all workers and listeners; 0: no limit
+  bool count_routes = true;                ///< each route has counters of its own
+  std::vector<int> cpus;                   ///< one per worker; empty: not pinned
+  uint64_t memory_limit = 0;               ///< bytes that peers make the proxy hold; 0: no limit
+  uint32_t max_clients = 0;                ///< connected at once, over all workers and listeners; 0: no limit
+  std::optional<TracingSettings> tracing;  ///< nothing: requests are not traced
   std::vector<ListenerSettings> listeners;
   std::vector<ClusterSettings> clusters;
 };

@@ -85,6 +85,8 @@ Result<ProxySnapshot> build_snapshot(std::shared_ptr<const ProxySettings> settin
     if (!snapshot.access_log->bell.good())
       return fail("access_log: no descriptor is left; raise the limit of open files");
   }
+  if (previous != nullptr) snapshot.spans = previous->spans;
+  if (!snapshot.spans && settings->tracing) snapshot.spans = std::make_shared<SpanRings>(settings->workers);
   snapshot.settings = std::move(settings);
   return snapshot;
 }

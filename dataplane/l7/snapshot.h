@@ -10,6 +10,7 @@
 #include "dataplane/l7/listener_traffic.h"
 #include "dataplane/l7/memory_ledger.h"
 #include "dataplane/l7/settings.h"
+#include "dataplane/l7/span_rings.h"
 #include "dataplane/l7/tls_contexts.h"
 #include "lb/l7/circuit_breaker.h"
 #include "lb/l7/endpoint_set.h"
@@ -43,6 +44,7 @@ struct ProxySnapshot {
   std::shared_ptr<ProxyShared> shared;
   std::shared_ptr<const TlsContexts> tls;
   std::shared_ptr<AccessLogRings> access_log;  ///< nullptr: no listener ever had one
+  SpanRings::Pointer spans;                    ///< nullptr: nothing was ever traced
 };
 
 /// Builds it from settings; reads the files of certificates. `previous` is the one that it replaces, or

@@ -118,6 +118,8 @@ void Worker::configure(const ProxySnapshot& snapshot) {
                                  snapshot.traffic[i]->routes_of(context_.index), snapshot.clients[i]});
   }
   context_.access_log = snapshot.access_log;
+  context_.span_rings = snapshot.spans;
+  if (snapshot.settings->tracing) config->spans = &snapshot.spans->of(context_.index);
   configs_.push_back(std::move(config));
   context_.config = configs_.back().get();
 }

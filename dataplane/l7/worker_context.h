@@ -40,6 +40,7 @@ struct ConfigInUse {
   std::vector<Listener> listeners;                        ///< as in the settings
   std::vector<std::shared_ptr<ClusterRuntime>> clusters;  ///< likewise; routes name them by their place
   LimiterMap limiters;
+  ByteRing* spans = nullptr;  ///< nullptr: requests are not traced
   uint64_t exchanges = 0;
 };
 
@@ -94,6 +95,8 @@ struct WorkerContext {
   std::vector<HeaderView> header_views;               ///< scratch: a request as routing sees it
   std::shared_ptr<AccessLogRings> access_log;         ///< nullptr: none was ever configured
   std::string log_line;                               ///< scratch: a line of the access log
+  SpanRings::Pointer span_rings;                      ///< nullptr: nothing was ever traced
+  SpanTexts span_texts;                               ///< scratch: of a span that is being made
   std::string text;                                   ///< scratch: a field that is being made
   std::vector<CodecStream*> streams;                  ///< scratch: streams to be visited
   std::string last_error;                             ///< of a change of configuration

@@ -9,6 +9,7 @@
 
 #include "lb/l7/retry_backoff.h"
 #include "lb/l7/token_bucket.h"
+#include "lb/l7/trace_context.h"
 
 namespace sluice {
 
@@ -66,6 +67,8 @@ struct RoutePolicy {
   std::vector<KeyPart> rate_limit_key;  ///< one bucket per value; empty: one for the route
   std::vector<KeyPart> hash;            ///< for hash policies; empty: any endpoint
   uint64_t max_request_bytes = 0;       ///< 0: any
+  /// Of the traces that begin with a request of the route; nothing: as its listener has it.
+  std::optional<SampleRatio> trace_sample;
   friend bool operator==(const RoutePolicy&, const RoutePolicy&) = default;
 };
 

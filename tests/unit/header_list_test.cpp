@@ -80,5 +80,18 @@ TEST(HeaderList, AnUsedListTakesTheNextMessageWithoutMemory) {
   EXPECT_EQ(list.value(list.fields()[0]), "again");
 }
 
+TEST(HeaderList, AValueIsWrittenOverByOneOfItsSize) {
+  HeaderList fields;
+  fields.add("x-before", "1");
+  fields.add(HeaderToken::kTraceparent, "abc");
+  fields.add("x-behind", "2");
+  EXPECT_FALSE(fields.overwrite(HeaderToken::kTraceparent, "long"));
+  EXPECT_FALSE(fields.overwrite(HeaderToken::kTracestate, "abc"));
+  EXPECT_TRUE(fields.overwrite(HeaderToken::kTraceparent, "xyz"));
+  EXPECT_EQ(fields.get(HeaderToken::kTraceparent), "xyz");
+  EXPECT_EQ(fields.value(fields.fields()[0]), "1");
+  EXPECT_EQ(fields.name(fields.fields()[2]), "x-behind");
+}
+
 }  // namespace
 }  // namespace sluice::l7

@@ -8,7 +8,7 @@
 /goaway         answers, then GOAWAY            /sleep/MS      answers after so long
 /count          what came in: {path: number}    /early         103, then 200
 /hang           never answers                   /received      {path: [bytes of bodies, trailers]}
-/upload         its name, when all has come
+/upload         its name, when all has come     /headers       [name, value] of each field of the request
 /malformed      a body shorter than its content-length
 A line per stream that is reset by the other side: `reset PATH`.
 """
@@ -58,7 +58,9 @@ class Session(asyncio.Protocol):
             path = dict(event.headers)[":path"]
             self.paths[event.stream_id] = path
             seen[path] += 1
-            if path not in ("/unread", "/upload"):
+            if path.partition("?")[0] == "/headers":
+                self.say(event.stream_id, json.dumps(event.headers).encode())
+            elif path not in ("/unread", "/upload"):
                 self.answer(event.stream_id, path)
         elif isinstance(event, h2.events.TrailersReceived):
             received[self.paths[event.stream_id]][1] += 1
