@@ -67,22 +67,29 @@ class Call {
   bool connected_ = false;
 };
 
+/// The program whose control socket has that name.
+std::string_view program_at(const std::string& socket_path) {
+  return socket_path.ends_with("proxy.sock") ? "sluice-proxy" : "sluiced";
+}
+
 std::string failure_text(const std::string& socket_path, const Call& call,
                          std::chrono::milliseconds timeout) {
   const error_code error = call.error();
   if (error == beast::error::timeout) {
-    return fmt::format("{}: no answer within {:g} s; sluiced hangs or is overloaded, see its log",
-                       socket_path, std::chrono::duration<double>(timeout).count());
+    return fmt::format("{}: no answer within {:g} s; {} hangs or is overloaded, see its log", socket_path,
+                       std::chrono::duration<double>(timeout).count(), program_at(socket_path));
   }
   if (error == asio::error::access_denied) {
     return fmt::format("{}: permission denied; run as root or as a member of the socket's group",
                        socket_path);
   }
   if (error == boost::system::errc::no_such_file_or_directory) {
-    return fmt::format("{}: no such socket; is sluiced running? (--socket names another)", socket_path);
+    return fmt::format("{}: no such socket; is {} running? (--socket names another)", socket_path,
+                       program_at(socket_path));
   }
   if (error == asio::error::connection_refused) {
-    return fmt::format("{}: nobody listens; sluiced has died or is still starting", socket_path);
+    return fmt::format("{}: nobody listens; {} has died or is still starting", socket_path,
+                       program_at(socket_path));
   }
   if (call.connected()) {
     return fmt::format("{}: the connection broke before the answer: {}", socket_path, error.message());

@@ -91,36 +91,45 @@ std::string ApiRoutes::known_paths() const {
   return text;
 }
 
-ApiResponse ApiRoutes::answer(ApiRequest& request, std::string& allowed) const {
-  auto path = routes_.find(request.path);
-  for (auto i = routes_.begin(); path == routes_.end() && i != routes_.end(); ++i) {
-    const auto parameters = match(i->first, request.path);
+/// The handlers of its path; nullptr if there is none. The error is of a malformed path.
+Result<const ApiRoutes::Methods*> ApiRoutes::find(ApiRequest& request) const {
+  const auto exact = routes_.find(request.path);
+  if (exact != routes_.end()) return &exact->second;
+  for (const auto& [pattern, methods] : routes_) {
+    const auto parameters = match(pattern, request.path);
     if (!parameters) continue;
-    path = i;
     for (const std::string_view encoded : *parameters) {
       auto decoded = percent_decoded(encoded);
-      if (!decoded) {
-        return api_error(400,
-                         fmt::format("path: found '{}'; accepted: % with two hexadecimal digits", encoded));
-      }
+      if (!decoded)
+        return fail(fmt::format("path: found '{}'; accepted: % with two hexadecimal digits", encoded));
       request.parameters.push_back(*std::move(decoded));
     }
+    return &methods;
   }
-  if (path == routes_.end()) {
-    return api_error(404, fmt::format("no such path '{}'; known: {}", request.path, known_paths()));
+  return nullptr;
+}
+
+void ApiRoutes::answer(ApiRequest& request, const ApiReply& reply) const {
+  const auto methods = find(request);
+  if (!methods) return reply(api_error(400, methods.error().message));
+  if (*methods == nullptr) {
+    return reply(api_error(404, fmt::format("no such path '{}'; known: {}", request.path, known_paths())));
   }
-  const auto handler = path->second.find(request.method);
-  if (handler == path->second.end()) {
-    for (const auto& [method, unused] : path->second) allowed += (allowed.empty() ? "" : ", ") + method;
-    return api_error(405,
-                     fmt::format("'{}' is not for {}; accepted: {}", request.method, request.path, allowed));
+  const auto handler = (*methods)->find(request.method);
+  if (handler == (*methods)->end()) {
+    std::string allowed;
+    for (const auto& [method, unused] : **methods) allowed += (allowed.empty() ? "" : ", ") + method;
+    ApiResponse refusal = api_error(
+        405, fmt::format("'{}' is not for {}; accepted: {}", request.method, request.path, allowed));
+    refusal.allow = allowed;
+    return reply(std::move(refusal));
   }
   try {
-    return handler->second(request);
+    handler->second(request, reply);
   } catch (const std::exception& error) {
-    return api_error(500, fmt::format("internal error: {}", error.what()));
+    reply(api_error(500, fmt::format("internal error: {}", error.what())));
   } catch (...) {
-    return api_error(500, "internal error");
+    reply(api_error(500, "internal error"));
   }
 }
 

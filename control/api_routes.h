@@ -12,7 +12,7 @@ namespace sluice {
 class ApiRoutes {
  public:
   /// See ApiServer::route().
-  void add(const std::string& method, const std::string& path, ApiHandler handler) {
+  void add(const std::string& method, const std::string& path, ApiLateHandler handler) {
     routes_[path][method] = std::move(handler);
   }
   void clear() { routes_.clear(); }
@@ -20,14 +20,16 @@ class ApiRoutes {
   /// "GET /v1/stats" and the like, in alphabetical order of the paths.
   std::vector<std::string> names() const;
 
-  /// Calls the handler; fills in the request's parameters. `allowed` gets the methods that would do, if it is
-  /// the method that is wrong.
-  ApiResponse answer(ApiRequest& request, std::string& allowed) const;
+  /// Calls the handler; fills in the request's parameters. `reply` is called at once, or later if the handler
+  /// is a late one.
+  void answer(ApiRequest& request, const ApiReply& reply) const;
 
  private:
+  using Methods = std::map<std::string, ApiLateHandler>;
+  Result<const Methods*> find(ApiRequest& request) const;
   std::string known_paths() const;
 
-  std::map<std::string, std::map<std::string, ApiHandler>> routes_;  ///< path → method → handler
+  std::map<std::string, Methods> routes_;  ///< path → method → handler
 };
 
 }  // namespace sluice

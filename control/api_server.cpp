@@ -116,24 +116,25 @@ class Session : public std::enable_shared_from_this<Session> {
                        message.body()};
     request.if_match = std::string(message[http::field::if_match]);
     if (place_.owner != kUnknownOwner) request.peer = fmt::format("uid {}", place_.owner);
-    std::string allowed;
-    ApiResponse response = shared_->routes.answer(request, allowed);
-    write(std::move(response), allowed, message.version(), message.keep_alive());
+    place_.taking_answer = true;
+    place_.since = std::chrono::steady_clock::now();
+    shared_->routes.answer(request, [self = shared_from_this(), version = message.version(),
+                                     keep_alive = message.keep_alive()](ApiResponse response) {
+      if (!self->closed_) self->write(std::move(response), version, keep_alive);
+    });
   }
 
   /// Answers what could not be read to its end; where the next request begins is then unknown.
-  void refuse(unsigned status, const std::string& message) {
-    write(api_error(status, message), {}, 11, false);
-  }
+  void refuse(unsigned status, const std::string& message) { write(api_error(status, message), 11, false); }
 
-  void write(ApiResponse response, const std::string& allowed, unsigned version, bool keep_alive) {
+  void write(ApiResponse response, unsigned version, bool keep_alive) {
     response_.emplace();
     response_->version(version);
     response_->result(response.status);
     response_->set(http::field::content_type, response.content_type);
     if (!response.etag.empty()) response_->set(http::field::etag, fmt::format("\"{}\"", response.etag));
     response_->set(http::field::cache_control, "no-store");
-    if (!allowed.empty()) response_->set(http::field::allow, allowed);
+    if (!response.allow.empty()) response_->set(http::field::allow, response.allow);
     response_->keep_alive(keep_alive);
     response_->body() = std::move(response.body);
     response_->prepare_payload();
@@ -175,7 +176,7 @@ class ApiServer::Core : public std::enable_shared_from_this<Core> {
     return {};
   }
 
-  void route(const std::string& method, const std::string& path, ApiHandler handler) {
+  void route(const std::string& method, const std::string& path, ApiLateHandler handler) {
     shared_->routes.add(method, path, std::move(handler));
   }
 
@@ -256,8 +257,8 @@ ApiServer::~ApiServer() {
 }
 
 Result<std::unique_ptr<ApiServer>> ApiServer::open(asio::io_context& io, const std::string& socket_path,
-                                                   const ApiLimits& limits) {
-  auto socket = ListeningSocket::open(socket_path);
+                                                   const ApiLimits& limits, std::string_view field) {
+  auto socket = ListeningSocket::open(socket_path, field);
   if (!socket) return tl::unexpected(socket.error());
   const int descriptor = socket->release_descriptor();
   auto core = std::make_shared<Core>(io, *std::move(socket), limits);
@@ -285,6 +286,12 @@ uint16_t ApiServer::port() const {
 }
 
 void ApiServer::route(const std::string& method, const std::string& path, ApiHandler handler) {
+  route_late(method, path, [handler = std::move(handler)](const ApiRequest& request, const ApiReply& reply) {
+    reply(handler(request));
+  });
+}
+
+void ApiServer::route_late(const std::string& method, const std::string& path, ApiLateHandler handler) {
   core_->route(method, path, std::move(handler));
 }
 

@@ -42,13 +42,20 @@ struct ApiResponse {
   unsigned status = 200;
   std::string body;  ///< JSON, unless content_type says otherwise
   std::string content_type = "application/json";
-  std::string etag;  ///< without quotes; "": no such header
+  std::string etag;   ///< without quotes; "": no such header
+  std::string allow;  ///< methods that would do; "": no such header
 };
 
 /// {"error": message} with `status`.
 ApiResponse api_error(unsigned status, const std::string& message);
 
 using ApiHandler = std::function<ApiResponse(const ApiRequest&)>;
+
+/// Takes the answer, once, on the io_context's thread; at any time, also when the client or the server has
+/// gone.
+using ApiReply = std::function<void(ApiResponse)>;
+/// A handler that has to ask somebody else first. It must see to it that an answer comes.
+using ApiLateHandler = std::function<void(const ApiRequest&, ApiReply)>;
 
 struct ApiLimits {
   size_t body_bytes = 4u << 20;
@@ -62,9 +69,11 @@ class ApiServer {
  public:
   /// Listens at `socket_path` with mode 0660; missing directories are made with mode 0755. A socket file that
   /// nobody listens on any more is replaced. Errors, in words: another process listens there; the path is
-  /// something else than a socket; no permission. Nothing is left behind on an error.
+  /// something else than a socket; no permission. They name `field`, where the path is configured. Nothing is
+  /// left behind on an error.
   static Result<std::unique_ptr<ApiServer>> open(boost::asio::io_context& io, const std::string& socket_path,
-                                                 const ApiLimits& limits = {});
+                                                 const ApiLimits& limits = {},
+                                                 std::string_view field = "node.run_dir");
   /// Listens at a TCP address instead; port 0: one that the kernel chooses, see port(). Requests have no
   /// peer. Errors as listen_tcp().
   static Result<std::unique_ptr<ApiServer>> open_tcp(boost::asio::io_context& io, const IpAddress& address,
@@ -78,6 +87,8 @@ class ApiServer {
   /// route without such a segment goes first. Other paths are answered 404, other methods on it 405. A
   /// handler that throws is answered 500.
   void route(const std::string& method, const std::string& path, ApiHandler handler);
+  /// Likewise, for answers that come later. The client waits; its next request is read after the answer.
+  void route_late(const std::string& method, const std::string& path, ApiLateHandler handler);
 
   /// "GET /v1/stats" and the like, in alphabetical order of the paths.
   std::vector<std::string> routes() const;

@@ -46,11 +46,7 @@ Result<MacAddress> parse_unicast_mac(const std::string& text) {
 
 void read_node(const ConfigSection& node, Config& config) {
   node.value("name", config.node.name, parse_name);
-  node.value("run_dir", config.node.run_dir, [](const std::string& text) -> Result<std::string> {
-    constexpr size_t kLongest = 90;  // with the socket's name it must fit into sockaddr_un
-    if (text.empty() || text.front() != '/' || text.size() > kLongest) return fail("");
-    return text;
-  });
+  node.value("run_dir", config.node.run_dir, parse_run_dir);
   node.value("cluster_seed", config.services.cluster_seed,
              [](const std::string& text) -> Result<std::string> {
                if (text.empty() || text.size() > 1024) return fail("");

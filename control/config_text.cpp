@@ -59,6 +59,12 @@ Result<std::string> parse_name(const std::string& text) {
   return text;
 }
 
+Result<std::string> parse_run_dir(const std::string& text) {
+  constexpr size_t kLongest = 90;  // with the socket's name it must fit into sockaddr_un
+  if (text.empty() || text.front() != '/' || text.size() > kLongest) return fail("");
+  return text;
+}
+
 Result<IpAddress> parse_address(const std::string& text) {
   const auto address = IpAddress::parse(text);
   if (!address) return fail("");

@@ -21,6 +21,9 @@ Result<YamlNode> parse_config_tree(std::string_view yaml, std::string_view filen
 /// here, an error without words means: not what the table of fields says is accepted.
 Result<std::string> parse_name(const std::string& text);
 
+/// The directory of a control socket: absolute, and short enough for the socket's name behind it.
+Result<std::string> parse_run_dir(const std::string& text);
+
 /// Any address, also the unspecified one.
 Result<IpAddress> parse_address(const std::string& text);
 

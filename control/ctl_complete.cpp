@@ -25,13 +25,14 @@ constexpr std::chrono::milliseconds kPatience{1000};
 /// The command line without options, and the socket that they name.
 struct Line {
   Words words;
-  std::string socket = "/run/sluice/control.sock";
+  std::string socket;
   bool option_value = false;  ///< the last word is the value of an option
 };
 
 bool takes_value(std::string_view word) {
   return word == "--socket" || word == "--timeout" || word == "--color" || word == "--generation" ||
-         word == "--count";
+         word == "--count" || word == "--listener" || word == "--cluster" || word == "--peer" ||
+         word == "--side" || word == "--limit" || word == "--from" || word == "--header" || word == "-H";
 }
 
 Line read_line(std::span<const std::string> words) {
@@ -46,6 +47,7 @@ Line read_line(std::span<const std::string> words) {
       line.words.push_back(words[i]);
     }
   }
+  if (line.socket.empty()) line.socket = ctl_default_socket(line.words.empty() ? "" : line.words[0]);
   return line;
 }
 
@@ -81,6 +83,17 @@ Words names_at(const Line& line, const std::string& target, const char* list) {
   return names;
 }
 
+Words endpoints_of(const Line& line, const std::string& cluster) {
+  Words names;
+  const auto answer =
+      api_call(line.socket, "GET", fmt::format("/v1/clusters/{}", api_segment(cluster)), "", kPatience);
+  const auto json = nlohmann::json::parse(answer ? answer->body : "", nullptr, false);
+  if (!json.is_object() || !json.contains("clusters")) return names;
+  for (const auto& endpoint : json["clusters"][0]["endpoints"])
+    names.push_back(endpoint.value("endpoint", ""));
+  return names;
+}
+
 /// "weight=", "health.kind=", for what `verb` is about.
 Words fields_for(std::string_view verb) {
   const std::string_view prefix = verb.starts_with("vip")    ? "vips[]."
@@ -111,6 +124,8 @@ Words arguments_for(const Line& line, const CtlVerb& verb) {
     const std::string& pool = line.words[line.words.size() - 2];
     return names_at(line, fmt::format("/v1/pools/{}/backends", api_segment(pool)), "backends");
   }
+  if (wanted.starts_with("CLUSTER")) return names_at(line, "/v1/clusters", "clusters");
+  if (wanted.starts_with("ENDPOINT")) return endpoints_of(line, line.words[line.words.size() - 2]);
   if (wanted.starts_with("LEVEL")) return {kLogLevelNames.begin(), kLogLevelNames.end()};
   if (wanted.starts_with("FIELD")) return fields_for(verb.name);
   return {};

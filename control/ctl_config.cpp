@@ -24,19 +24,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::chrono::milliseconds kEventsInterval{500};
 
-/// The file's text, "-" being standard input; nullopt, after an error, if it cannot be read.
-std::optional<std::string> read_file(const CtlContext& context, const std::string& path) {
-  if (path == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  if (!file.is_open() || file.bad() || errno != 0) {
-    ctl_fail(context, kCtlUsage, fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
-    return std::nullopt;
-  }
-  return text;
-}
-
 void add_export_options(po::options_description& options) {
   options.add_options()("json", "as JSON instead of YAML");
 }
@@ -46,19 +33,7 @@ int run_export(const CtlContext& context, const po::variables_map& options) {
   const auto answer = api_call(context.socket, "GET", target, "", context.timeout);
   if (!answer) return ctl_fail(context, kCtlUnreachable, answer.error().message);
   if (!answer->is_ok()) return ctl_fail(context, kCtlServerError, api_error_text(*answer));
-  const std::string text = answer->body + (answer->body.ends_with('\n') ? "" : "\n");
-  if (context.words.empty() || context.words[0] == "-") {
-    context.output.out << text;
-    return kCtlOk;
-  }
-  const std::string& path = context.words[0];
-  std::ofstream file(path, std::ios::binary);
-  file << text;
-  file.close();
-  if (!file) {
-    return ctl_fail(context, kCtlUsage, fmt::format("{}: cannot be written: {}", path, std::strerror(errno)));
-  }
-  return kCtlOk;
+  return ctl_write_file(context, context.words.empty() ? "-" : context.words[0], answer->body);
 }
 
 void add_diff_options(po::options_description& options) {
@@ -74,7 +49,7 @@ tl::expected<ApiAnswer, int> try_config(const CtlContext& context, const std::st
 }
 
 int run_diff(const CtlContext& context, const po::variables_map& options) {
-  const auto text = read_file(context, context.words[0]);
+  const auto text = ctl_read_file(context, context.words[0]);
   if (!text) return kCtlUsage;
   const auto answer = try_config(context, *text);
   if (!answer) return answer.error();
@@ -91,7 +66,7 @@ int run_diff(const CtlContext& context, const po::variables_map& options) {
 }
 
 int run_apply(const CtlContext& context, const po::variables_map& options) {
-  const auto text = read_file(context, context.words[0]);
+  const auto text = ctl_read_file(context, context.words[0]);
   if (!text) return kCtlUsage;
   // The generation of the answer is that of the services which the file was compared with.
   const auto tried = try_config(context, *text);
@@ -155,6 +130,33 @@ constexpr CtlVerb kVerbs[] = {
 };
 
 }  // namespace
+
+std::optional<std::string> ctl_read_file(const CtlContext& context, const std::string& path) {
+  if (path == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  std::string text(std::istreambuf_iterator<char>(file), {});
+  if (!file.is_open() || file.bad() || errno != 0) {
+    ctl_fail(context, kCtlUsage, fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
+    return std::nullopt;
+  }
+  return text;
+}
+
+int ctl_write_file(const CtlContext& context, const std::string& path, std::string text) {
+  if (!text.ends_with('\n')) text += '\n';
+  if (path == "-") {
+    context.output.out << text;
+    return kCtlOk;
+  }
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  file.close();
+  if (!file) {
+    return ctl_fail(context, kCtlUsage, fmt::format("{}: cannot be written: {}", path, std::strerror(errno)));
+  }
+  return kCtlOk;
+}
 
 std::span<const CtlVerb> ctl_config_verbs() {
   return kVerbs;

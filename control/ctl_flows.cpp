@@ -72,21 +72,6 @@ int run_flows(const CtlContext& context, const po::variables_map& options) {
   return kCtlOk;
 }
 
-/// "90", "90s", "500ms", "5m", "1h"; seconds if there is no unit. nullopt: anything else, or over a year.
-std::optional<milliseconds> duration_of(std::string_view text) {
-  constexpr uint64_t kYear = 365ull * 24 * 3600 * 1000;
-  uint64_t number = 0;
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit(read.ptr, static_cast<size_t>(text.data() + text.size() - read.ptr));
-  const uint64_t factor = unit == "ms"                  ? 1
-                          : unit.empty() || unit == "s" ? 1000
-                          : unit == "m"                 ? 60'000
-                          : unit == "h"                 ? 3'600'000
-                                                        : 0;
-  if (read.ec != std::errc{} || factor == 0 || number > kYear / factor) return std::nullopt;
-  return milliseconds(number * factor);
-}
-
 std::string flows_text(uint64_t flows) {
   return fmt::format("{} flow{} left", flows, flows == 1 ? "" : "s");
 }
@@ -164,6 +149,20 @@ constexpr CtlVerb kVerbs[] = {
 
 }  // namespace
 
+std::optional<milliseconds> ctl_duration(std::string_view text) {
+  constexpr uint64_t kYear = 365ull * 24 * 3600 * 1000;
+  uint64_t number = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(read.ptr, static_cast<size_t>(text.data() + text.size() - read.ptr));
+  const uint64_t factor = unit == "ms"                  ? 1
+                          : unit.empty() || unit == "s" ? 1000
+                          : unit == "m"                 ? 60'000
+                          : unit == "h"                 ? 3'600'000
+                                                        : 0;
+  if (read.ec != std::errc{} || factor == 0 || number > kYear / factor) return std::nullopt;
+  return milliseconds(number * factor);
+}
+
 void add_drain_options(po::options_description& options) {
   add_change_options(options);
   options.add_options()("wait", po::value<std::string>()->implicit_value("")->value_name("DURATION"),
@@ -175,7 +174,7 @@ int ctl_drain(const CtlContext& context, const po::variables_map& options) {
   std::optional<milliseconds> limit;
   if (waits && !options["wait"].as<std::string>().empty()) {
     const std::string& text = options["wait"].as<std::string>();
-    limit = duration_of(text);
+    limit = ctl_duration(text);
     if (!limit) {
       return ctl_fail(context, kCtlUsage,
                       fmt::format("--wait: found '{}'; accepted: a whole number with ms, s, m or h", text));

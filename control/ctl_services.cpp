@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -9,6 +10,7 @@
 
 #include "control/api_client.h"
 #include "control/config_fields.h"
+#include "control/ctl_answer.h"
 #include "control/ctl_flows.h"
 #include "control/ctl_repeat.h"
 #include "control/table.h"
@@ -42,30 +44,9 @@ std::string name_text(const Json& item) {
                                     : "";
 }
 
-/// GETs `target`; with --json writes the answer, otherwise passes it to `show`.
-template <typename Show>
-int get(const CtlContext& context, const po::variables_map& options, const std::string& target, Show show) {
-  const auto answer = api_call(context.socket, "GET", target, "", context.timeout);
-  if (!answer) return ctl_fail(context, kCtlUnreachable, answer.error().message);
-  if (!answer->is_ok()) return ctl_fail(context, kCtlServerError, api_error_text(*answer));
-  if (options.count("json") > 0) {
-    context.output.out << answer->body << '\n';
-    return kCtlOk;
-  }
-  try {
-    show(Json::parse(answer->body));
-  } catch (const Json::exception&) {
-    return ctl_fail(context, kCtlServerError, fmt::format("{}: the answer is not what it should be", target));
-  }
-  return kCtlOk;
-}
-
-void write_table(const CtlContext& context, const Table& table, std::string_view none) {
-  if (table.empty()) {
-    context.output.out << none << '\n';
-  } else {
-    context.output.out << table.render(context.colour);
-  }
+int get(const CtlContext& context, const po::variables_map& options, const std::string& target,
+        const std::function<void(const Json&)>& show) {
+  return ctl_show(context, options, "GET", target, "", show);
 }
 
 // --- list
@@ -78,7 +59,7 @@ int run_vip_list(const CtlContext& context, const po::variables_map& options) {
       table.add(
           {name_text(vip), text("address"), text("protocol"), text("port"), text("pool"), text("announce")});
     }
-    write_table(context, table, "no VIPs; `sluicectl vip add` makes one");
+    ctl_write_table(context, table, "no VIPs; `sluicectl vip add` makes one");
   });
 }
 
@@ -103,7 +84,7 @@ int run_pool_list(const CtlContext& context, const po::variables_map& options) {
           table.add({name_text(pool), std::to_string(backends), field_text(pool, "pools[]", "maglev_size"),
                      health, field_text(pool, "pools[]", "min_healthy"), users[name_text(pool)]});
         }
-        write_table(context, table, "no pools; `sluicectl pool add` makes one");
+        ctl_write_table(context, table, "no pools; `sluicectl pool add` makes one");
       });
 }
 
@@ -128,7 +109,7 @@ int run_backend_list(const CtlContext& context, const po::variables_map& options
         if (pool.contains("backends")) add(name_text(pool), pool["backends"]);
       }
     }
-    write_table(context, table, "no backends; `sluicectl backend add` makes one");
+    ctl_write_table(context, table, "no backends; `sluicectl backend add` makes one");
   });
 }
 

@@ -58,7 +58,7 @@ Result<void> lock_directory(int directory, const std::string& name) {
     if (errno != EWOULDBLOCK) return fail(fmt::format("{}: cannot be locked: {}", name, errno_text()));
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
-  return fail(fmt::format("{}: locked by another process for 2 s; is another sluiced starting?", name));
+  return fail(fmt::format("{}: locked by another process for 2 s; is another one starting?", name));
 }
 
 /// Removes a socket file that nobody listens on.

@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 
+#include "control/duration_words.h"
 #include "control/report.h"
 #include "control/table.h"
 
@@ -18,15 +19,6 @@ namespace {
 
 constexpr auto kLeft = Table::Align::kLeft;
 constexpr auto kRight = Table::Align::kRight;
-
-/// "2d 3h", "3h 12m", "12m 5s", "5s"
-std::string duration_text(int64_t seconds) {
-  seconds = std::max<int64_t>(seconds, 0);
-  if (seconds >= 86400) return fmt::format("{}d {}h", seconds / 86400, seconds / 3600 % 24);
-  if (seconds >= 3600) return fmt::format("{}h {}m", seconds / 3600, seconds / 60 % 60);
-  if (seconds >= 60) return fmt::format("{}m {}s", seconds / 60, seconds % 60);
-  return fmt::format("{}s", seconds);
-}
 
 std::string core_text(const WorkerReport& worker) {
   return worker.core < 0 ? "any" : std::to_string(worker.core);
@@ -182,7 +174,7 @@ Table drop_counters(const Counters& counters, const Report& report) {
 
 std::string status_head(const Report& report, int64_t now) {
   std::string text = fmt::format("{}: sluiced {}, pid {}, up {}, forwarding table {}, {} code\n", report.node,
-                                 report.version, report.pid, duration_text(now - report.started),
+                                 report.version, report.pid, duration_words(now - report.started),
                                  report.generation, report.isa.empty() ? "generic" : report.isa);
   if (!report.config_path.empty()) text += fmt::format("configuration {}\n", report.config_path);
   if (!report.capabilities.empty()) text += fmt::format("capabilities {}\n", report.capabilities);
@@ -272,8 +264,8 @@ std::string render_health(const Report& report, int64_t now, bool colour) {
       continue;
     }
     table.add({backend.pool, backend.name, backend.address, backend.checked_at, state_cell(backend.health),
-               duration_text(now - backend.health_since) + " ago",
-               "in " + duration_text(std::max<int64_t>(0, backend.next_check - now)),
+               duration_words(now - backend.health_since) + " ago",
+               "in " + duration_words(std::max<int64_t>(0, backend.next_check - now)),
                fmt::format("{:.1f}", static_cast<double>(backend.check_latency_us) / 1000), syns, again,
                errors, backend.health_error});
   }

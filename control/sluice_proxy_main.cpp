@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "control/config_text.h"
 #include "control/log.h"
 #include "control/log_line.h"
 #include "control/proxy/proxy_file.h"
@@ -26,12 +27,13 @@ constexpr const char* kDefaultConfig = "/etc/sluice/proxy.yaml";
 
 po::options_description options() {
   po::options_description all(
-      "Usage: sluice-proxy [--config FILE] [--upgrade]\n       sluice-proxy --envoy FILE [--workers N] "
-      "[--upgrade]\n"
+      "Usage: sluice-proxy [--config FILE] [--upgrade] [--run-dir DIR]\n       sluice-proxy --envoy FILE "
+      "[--workers N] [--upgrade] [--run-dir DIR]\n"
       "       sluice-proxy --check FILE\n\nOptions");
   // clang-format off
   all.add_options()
       ("config", po::value<std::string>()->default_value(kDefaultConfig)->value_name("FILE"), "run with this file")
+      ("run-dir", po::value<std::string>()->value_name("DIR"), "directory of the control socket, in the place of proxy.run_dir")
       ("envoy", po::value<std::string>()->value_name("FILE"), "run with this static bootstrap of Envoy's")
       ("workers", po::value<uint32_t>()->value_name("N"), "Envoy's file: threads that carry requests, 1 to 256; otherwise one per processor")
       ("upgrade", "take over from the sluice-proxy that runs with this file, without a gap")
@@ -74,8 +76,7 @@ int run(sluice::control::ProxyService::Given given) {
     std::cerr << loaded.error().message << '\n';
     return kBadConfig;
   }
-  sluice::ProxyConfig* config = &loaded->config;
-  if (auto opened = sluice::open_log("sluice-proxy", config->log); !opened) {
+  if (auto opened = sluice::open_log("sluice-proxy", loaded->config.log); !opened) {
     std::cerr << opened.error().message << '\n';
     return kFailed;
   }
@@ -118,6 +119,16 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "sluice-proxy: found --envoy beside {}; accepted: one of them\n",
                given.contains("check") ? "--check" : "--config");
     return kUsage;
+  }
+  if (given.contains("run-dir")) {
+    const auto directory = sluice::parse_run_dir(given["run-dir"].as<std::string>());
+    if (!directory) {
+      fmt::print(stderr,
+                 "sluice-proxy: --run-dir: found '{}'; accepted: an absolute path of at most 90 bytes\n",
+                 given["run-dir"].as<std::string>());
+      return kUsage;
+    }
+    file.run_dir = *directory;
   }
   file.envoy = given.contains("envoy");
   file.path = given[file.envoy ? "envoy" : given.contains("check") ? "check" : "config"].as<std::string>();

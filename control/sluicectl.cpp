@@ -28,10 +28,10 @@ constexpr unsigned kLineLength = 100;
 po::options_description global_options() {
   po::options_description options("Options for all verbs", kLineLength);
   options.add_options()(
-      "socket", po::value<std::string>()->default_value("/run/sluice/control.sock")->value_name("PATH"),
-      "control socket of sluiced")("timeout",
-                                   po::value<double>()->default_value(5, "5")->value_name("SECONDS"),
-                                   "wait so long for an answer")(
+      "socket", po::value<std::string>()->value_name("PATH"),
+      "control socket: of sluiced, /run/sluice/control.sock; of proxy verbs, /run/sluice-proxy/proxy.sock")(
+      "timeout", po::value<double>()->default_value(5, "5")->value_name("SECONDS"),
+      "wait so long for an answer")(
       "color", po::value<std::string>()->default_value("auto")->value_name("WHEN"),
       "colours: auto, always or never; auto: on a terminal, unless NO_COLOR is set")(
       "help", "show this text")("version", "show the version");
@@ -72,9 +72,9 @@ std::string help_text() {
   }
   fmt::format_to(
       out,
-      "\nExit codes: {} done, {} sluiced answered with an error, {} wrong command line, "
-      "{} no answer from sluiced, {} config diff found differences, {} changed by somebody else in between, "
-      "{} drain --wait: flows were left\n",
+      "\nExit codes: {} done, {} the server answered with an error, {} wrong command line, "
+      "{} no answer from the server, {} config diff found differences, {} changed by somebody else in "
+      "between, {} drain --wait: flows or requests were left\n",
       int{kCtlOk}, int{kCtlServerError}, int{kCtlUsage}, int{kCtlUnreachable}, int{kCtlDiffers},
       int{kCtlStale}, int{kCtlFlowsLeft});
   return fmt::to_string(text);
@@ -209,9 +209,11 @@ int run_sluicectl(std::span<const std::string> words, const CtlOutput& output) {
   if (when != "auto" && when != "always" && when != "never") {
     return usage_error(output, fmt::format("--color: found '{}'; accepted: auto, always, never", when));
   }
-  const CtlContext context{options["socket"].as<std::string>(),
-                           std::chrono::milliseconds(std::max(1L, std::lround(timeout * 1000))), output,
-                           std::move(arguments),
+  const std::string socket = options.count("socket") > 0
+                                 ? options["socket"].as<std::string>()
+                                 : ctl_default_socket(verb->name.substr(0, verb->name.find(' ')));
+  const CtlContext context{socket, std::chrono::milliseconds(std::max(1L, std::lround(timeout * 1000))),
+                           output, std::move(arguments),
                            when == "always" || (when == "auto" && output.is_terminal && !output.no_colour)};
   if (verb->add_options != add_view_options) return verb->run(context, options);
   return ctl_repeat(context, options, [&](const CtlContext& turn) { return verb->run(turn, options); });

@@ -5,12 +5,13 @@
 #include <algorithm>
 #include <cstdint>
 #include <ctime>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "control/api_client.h"
+#include "control/ctl_answer.h"
 #include "control/ctl_config.h"
 #include "control/ctl_flows.h"
+#include "control/ctl_proxy.h"
 #include "control/ctl_repeat.h"
 #include "control/ctl_services.h"
 #include "control/report.h"
@@ -85,18 +86,8 @@ int run_node_undrain(const CtlContext& context, const po::variables_map&) {
   return change_node_drain(context, "undrain", "node: announces again what it can serve");
 }
 
-/// Shows the level, or changes it.
 int run_node_log_level(const CtlContext& context, const po::variables_map&) {
-  const bool changes = !context.words.empty();
-  const std::string body = changes ? nlohmann::json{{"level", context.words[0]}}.dump() : "";
-  const auto answer = api_call(context.socket, changes ? "PUT" : "GET", "/v1/log", body, context.timeout);
-  if (!answer) return ctl_fail(context, kCtlUnreachable, answer.error().message);
-  if (!answer->is_ok()) return ctl_fail(context, kCtlServerError, api_error_text(*answer));
-  const auto json = nlohmann::json::parse(answer->body, nullptr, false);
-  const std::string level = json.is_object() ? json.value("level", "?") : "?";
-  context.output.out << (changes ? fmt::format("node: log level {} until the restart\n", level)
-                                 : level + '\n');
-  return kCtlOk;
+  return ctl_log_level(context, "node");
 }
 
 void add_stats_options(po::options_description& options) {
@@ -137,11 +128,15 @@ int ctl_fail(const CtlContext& context, CtlExit code, std::string_view message) 
   return code;
 }
 
+std::string ctl_default_socket(std::string_view first_word) {
+  return first_word == "proxy" ? "/run/sluice-proxy/proxy.sock" : "/run/sluice/control.sock";
+}
+
 std::span<const CtlVerb> sluicectl_verbs() {
   static const std::vector<CtlVerb> all = [] {
     std::vector<CtlVerb> verbs;
     for (const auto part : {std::span<const CtlVerb>(kReportVerbs), ctl_service_verbs(), ctl_flow_verbs(),
-                            ctl_config_verbs()}) {
+                            ctl_config_verbs(), ctl_proxy_verbs(), ctl_proxy_change_verbs()}) {
       verbs.insert(verbs.end(), part.begin(), part.end());
     }
     return verbs;

@@ -34,6 +34,9 @@ struct CtlVerb {
 
 std::span<const CtlVerb> sluicectl_verbs();
 
+/// The control socket of the program that a line with that first word is for.
+std::string ctl_default_socket(std::string_view first_word);
+
 /// Writes one line of error; returns `code`.
 int ctl_fail(const CtlContext& context, CtlExit code, std::string_view message);
 

@@ -37,10 +37,10 @@ Table::Cell state_cell(std::string text) {
   const auto is_any = [&](std::initializer_list<std::string_view> states) {
     return std::find(states.begin(), states.end(), text) != states.end();
   };
-  const Tone tone = is_any({"healthy", "up", "yes", "active"}) ? Tone::kGood
-                    : is_any({"unhealthy", "down", "no"})      ? Tone::kBad
-                    : is_any({"drain", "held", "leaving"})     ? Tone::kChanging
-                                                               : Tone::kPlain;
+  const Tone tone = is_any({"healthy", "up", "yes", "active", "serves", "open"})  ? Tone::kGood
+                    : is_any({"unhealthy", "down", "no", "ejected", "panic"})     ? Tone::kBad
+                    : is_any({"drain", "held", "leaving", "draining", "closing"}) ? Tone::kChanging
+                                                                                  : Tone::kPlain;
   return {std::move(text), tone};
 }
 

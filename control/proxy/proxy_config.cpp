@@ -47,6 +47,7 @@ void read_cores(const ConfigSection& proxy, l7::ProxySettings& settings) {
 
 void read_proxy(const ConfigSection& proxy, ProxyDraft& draft) {
   proxy.value("name", draft.config.name, parse_name);
+  proxy.value("run_dir", draft.config.run_dir, parse_run_dir);
   proxy.number("workers", draft.config.settings.workers);
   read_cores(proxy, draft.config.settings);
   proxy.number("memory_limit", draft.config.settings.memory_limit);

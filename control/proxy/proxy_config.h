@@ -35,6 +35,7 @@ struct ClusterCare {
 
 struct ProxyConfig {
   std::string name;
+  std::string run_dir = "/run/sluice-proxy";  ///< the control socket is run_dir/proxy.sock
   std::chrono::milliseconds drain_delay{0};
   std::chrono::milliseconds drain_time{30'000};
   std::chrono::milliseconds discovery_wait{5'000};  ///< at the start, for first answers
@@ -47,6 +48,8 @@ struct ProxyConfig {
       tracing;  ///< where spans are sent; settings.tracing says which requests have them
   l7::ProxySettings settings;
   std::vector<ClusterCare> care;  ///< of each of settings.clusters
+
+  std::string control_socket() const { return run_dir + "/proxy.sock"; }
 };
 
 /// Parses a file's text. The error has one line per problem, "file:line:column: field: found ...; accepted:

@@ -111,18 +111,33 @@ Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_contex
   return control;
 }
 
-Result<void> ProxyControl::apply(ProxyConfig config) {
+Result<l7::ProxySnapshot> ProxyControl::prepare(const ProxyConfig& config) const {
   if (config.settings.workers != config_.settings.workers) {
     return fail(fmt::format("proxy.workers: found {} where {} run; a change takes a restart",
                             config.settings.workers, config_.settings.workers));
   }
+  if (config.run_dir != config_.run_dir) {
+    return fail(fmt::format("proxy.run_dir: found {} where {} is in use; a change takes a restart",
+                            config.run_dir, config_.run_dir));
+  }
+  // A cluster whose discovery begins now, or begins anew, goes on with what it has.
+  const auto known = [this](const std::string& cluster) { return published(proxy_->snapshot(), cluster); };
+  return l7::build_snapshot(with_discovered(config, known), &proxy_->snapshot(),
+                            std::chrono::steady_clock::now());
+}
+
+Result<void> ProxyControl::check(ProxyConfig config) const {
+  fill_limits(config.settings);
+  if (auto prepared = prepare(config); !prepared) return tl::unexpected(prepared.error());
+  return {};
+}
+
+Result<void> ProxyControl::apply(ProxyConfig config) {
   fill_limits(config.settings);
   auto logs = access_log_.open(config.settings);
   if (!logs) return tl::unexpected(logs.error());
-  // A cluster whose discovery begins now, or begins anew, goes on with what it has.
   const auto known = [this](const std::string& cluster) { return published(proxy_->snapshot(), cluster); };
-  auto snapshot = l7::build_snapshot(with_discovered(config, known), &proxy_->snapshot(),
-                                     std::chrono::steady_clock::now());
+  auto snapshot = prepare(config);
   if (!snapshot) return tl::unexpected(snapshot.error());
   auto event_log = HealthEventLog::open(config);
   if (!event_log) return tl::unexpected(event_log.error());
@@ -140,6 +155,8 @@ Result<void> ProxyControl::apply(ProxyConfig config) {
   config_ = std::move(config);
   event_log_ = *std::move(event_log);
   export_spans();
+  ++generation_;
+  forget_drained();
   watch_outliers();
   discoveries_.use(config_, known);
   check_endpoints();
@@ -173,6 +190,15 @@ ProxyControl::KnownEndpoints ProxyControl::endpoints_of(size_t cluster) const {
   if (const ClusterEndpoints* found = discoveries_.find(settings.name))
     return {found->endpoints, found->check_ports};
   return {settings.endpoints, config_.care[cluster].check_ports};
+}
+
+// An endpoint that the operator has taken out of the file is a new one when it comes back.
+void ProxyControl::forget_drained() {
+  const auto& clusters = proxy_->snapshot().clusters;
+  std::erase_if(drained_, [&](const auto& drained) {
+    const auto cluster = clusters.find(drained.first);
+    return cluster == clusters.end() || !cluster->second.endpoints->find(drained.second);
+  });
 }
 
 // An address with two ports is two endpoints: the name of the group tells them apart.
@@ -240,6 +266,7 @@ void ProxyControl::update(size_t cluster) {
     const BackendHealth* health = checks_.find(target_of(cluster, endpoint.id), endpoint.id.address);
     endpoint.healthy = health == nullptr || health->healthy;
     endpoint.ejected = detector != detectors_.end() && detector->second->is_ejected(endpoint.id);
+    endpoint.draining = drained_.contains({settings.name, endpoint.id});
   }
   auto set = EndpointSet::build(settings.pick, std::move(endpoints), before.get(),
                                 std::chrono::steady_clock::now(), config_.settings.workers);
@@ -324,8 +351,39 @@ HandoverOffer ProxyControl::offer() const {
   return offer;
 }
 
+void ProxyControl::turn_health(bool draining) {
+  if (leaving_) return;
+  draining_ = draining;
+  proxy_->turn_health(draining);
+}
+
+bool ProxyControl::drain_endpoint(const std::string& cluster, const EndpointId& id, bool drain) {
+  for (size_t i = 0; i < config_.settings.clusters.size(); ++i) {
+    if (config_.settings.clusters[i].name != cluster) continue;
+    if (!proxy_->snapshot().clusters.at(cluster).endpoints->find(id)) return false;
+    if (drain) {
+      drained_.emplace(cluster, id);
+    } else {
+      drained_.erase({cluster, id});
+    }
+    update(i);
+    return true;
+  }
+  return false;
+}
+
+const BackendHealth* ProxyControl::health_of(size_t cluster, const EndpointId& id) const {
+  return checks_.find(target_of(cluster, id), id.address);
+}
+
+const OutlierDetector* ProxyControl::detector_of(const std::string& cluster) const {
+  const auto found = detectors_.find(cluster);
+  return found == detectors_.end() ? nullptr : found->second.get();
+}
+
 void ProxyControl::drain(std::function<void(const Remains&)> done) {
-  proxy_->turn_health();
+  turn_health(true);
+  leaving_ = true;
   drain_timer_.expires_after(config_.drain_delay);
   drain_timer_.async_wait([this, done = std::move(done)](const auto& cancelled) mutable {
     if (!cancelled) leave(std::move(done));
@@ -333,6 +391,7 @@ void ProxyControl::drain(std::function<void(const Remains&)> done) {
 }
 
 void ProxyControl::leave(std::function<void(const Remains&)> done) {
+  leaving_ = true;
   const auto until = std::chrono::steady_clock::now() + config_.drain_time;
   proxy_->drain(std::min<std::chrono::milliseconds>(kGoawayNotice, config_.drain_time / 4),
                 std::min<std::chrono::milliseconds>(kGoawaySpread, config_.drain_time / 2));

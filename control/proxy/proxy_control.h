@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "control/health/health_checks.h"
 #include "control/proxy/access_log_writer.h"
@@ -39,6 +40,8 @@ class ProxyControl {
 
   /// Goes on under another configuration. On an error nothing has changed.
   Result<void> apply(ProxyConfig config);
+  /// Whether apply() would take it, as far as that can be told without opening sockets and log files.
+  Result<void> check(ProxyConfig config) const;
 
   /// Takes clients from now on.
   void accept() { proxy_->accept(); }
@@ -57,15 +60,30 @@ class ProxyControl {
   void leave(std::function<void(const Remains&)> done);
   /// What another process needs to go on where this one is; version and upgrade socket are left out.
   HandoverOffer offer() const;
+  /// Has health checks answered with 503, or with 200 again, and nothing else. No way back from drain().
+  void turn_health(bool draining);
   void stop();
   /// Opens the files of access logs anew. On an error they are as before.
   Result<void> reopen_access_logs() { return access_log_.reopen(); }
+
+  /// The operator's word on one endpoint, for as long as this process runs: no new requests, or requests
+  /// again; those under way end. False: there is no such endpoint.
+  bool drain_endpoint(const std::string& cluster, const EndpointId& id, bool drain);
 
   const ProxyConfig& config() const { return config_; }
   /// All zero if nothing was ever traced.
   TraceExportCounts trace_export() const { return exporter_ ? exporter_->counts() : TraceExportCounts(); }
   const l7::Proxy& proxy() const { return *proxy_; }
   const Discoveries& discoveries() const { return discoveries_; }
+  l7::Proxy& proxy() { return *proxy_; }
+  /// Health checks are answered with 503.
+  bool draining() const { return draining_; }
+  /// Configurations put in force so far, the first included.
+  uint64_t generation() const { return generation_; }
+  /// What checks say of an endpoint; nullptr: it is not checked. Valid until the next apply().
+  const BackendHealth* health_of(size_t cluster, const EndpointId& id) const;
+  /// nullptr: nobody is ejected in that cluster.
+  const OutlierDetector* detector_of(const std::string& cluster) const;
 
  private:
   /// A cluster's endpoints now, and where each is checked.
@@ -77,6 +95,8 @@ class ProxyControl {
   void discover();
   void on_discovered(const std::string& cluster);
   ProxyControl(boost::asio::io_context& io, ProxyConfig config);
+  Result<l7::ProxySnapshot> prepare(const ProxyConfig& config) const;
+  void forget_drained();
   void check_endpoints();
   void watch_outliers();
   void update(size_t cluster);
@@ -97,7 +117,11 @@ class ProxyControl {
   HealthChecks checks_;
   Discoveries discoveries_;
   std::unordered_map<std::string, std::unique_ptr<OutlierDetector>> detectors_;
-  std::set<std::string> known_unhealthy_;  // to the process before this one
+  std::set<std::string> known_unhealthy_;                 // to the process before this one
+  std::set<std::pair<std::string, EndpointId>> drained_;  // by the operator; cluster and endpoint
+  bool draining_ = false;
+  bool leaving_ = false;  // drain() was called
+  uint64_t generation_ = 1;
   boost::asio::steady_timer tick_timer_;
   boost::asio::steady_timer drain_timer_;
   ConnectFailureLog connect_failures_;

@@ -25,6 +25,9 @@ constexpr std::string_view kEventLog = "the absolute path of a file, which is ma
 constexpr ConfigField kGlobal[] = {
     {"proxy", "a map", "all defaults", "This proxy."},
     {"proxy.name", kName, "the host's name", "What this proxy is called in reports."},
+    {"proxy.run_dir", "an absolute path of at most 90 bytes", "/run/sluice-proxy",
+     "Directory of the control socket, proxy.sock: each proxy of a host has its own. A change takes a "
+     "restart."},
     {"proxy.workers", "", "1", "Threads that carry requests; each has its own connections.", 1, 256},
     {"proxy.cores", "a list of core numbers, one per worker", "none: workers are not pinned",
      "Cores on which the workers run; gives their number too.", 0, 1023},

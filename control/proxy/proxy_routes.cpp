@@ -8,6 +8,7 @@
 #include "control/config_text.h"
 #include "control/proxy/proxy_tracing.h"
 #include "lb/l7/grpc_status.h"
+#include "lb/l7/retry_reasons.h"
 
 namespace sluice {
 namespace {
@@ -213,20 +214,13 @@ std::vector<KeyPart> read_keys(const ConfigSection& parent, std::string_view key
 }
 
 RetryPolicy read_retry(const ConfigSection& section) {
-  static const std::array<std::pair<std::string_view, uint32_t>, 6> kReasons{
-      {{"connect-failure", kRetryConnectFailure},
-       {"refused-stream", kRetryRefusedStream},
-       {"reset", kRetryReset},
-       {"5xx", kRetryServerError},
-       {"gateway-error", kRetryGatewayError},
-       {"try-timeout", kRetryTryTimeout}}};
   RetryPolicy retry;
   if (const auto reasons = section.scalars("on")) {
     retry.on = 0;
     for (const YamlNode* item : *reasons) {
-      const auto reason = std::find_if(kReasons.begin(), kReasons.end(),
+      const auto reason = std::find_if(kRetryReasons.begin(), kRetryReasons.end(),
                                        [item](const auto& known) { return known.first == item->text; });
-      if (reason == kReasons.end()) {
+      if (reason == kRetryReasons.end()) {
         section.refuse(*item, "on");
       } else {
         retry.on |= reason->second;

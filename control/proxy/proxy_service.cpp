@@ -5,10 +5,13 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <ctime>
+#include <vector>
 
 #include "control/file_limit.h"
 #include "control/log_line.h"
 #include "control/privileges.h"
+#include "control/proxy/proxy_api.h"
 #include "control/syscall_filter.h"
 #include "dataplane/l7/kernel_tls.h"
 
@@ -53,14 +56,10 @@ void log_file_limit(uint64_t limit, const l7::ProxySettings& settings) {
   }
 }
 
-void log_warnings(const std::vector<std::string>& warnings) {
-  for (const std::string& warning : warnings)
-    spdlog::warn("event=config_warning text={}", log_quoted(warning));
-}
-
-std::vector<std::string> successor_arguments(const ProxyFile& file) {
+std::vector<std::string> words_of_successor(const ProxyFile& file) {
   std::vector<std::string> words{file.envoy ? "--envoy" : "--config", file.path, "--upgrade"};
   if (file.workers != 0) words.insert(words.end(), {"--workers", std::to_string(file.workers)});
+  if (!file.run_dir.empty()) words.insert(words.end(), {"--run-dir", file.run_dir});
   return words;
 }
 
@@ -72,14 +71,17 @@ ProxyService::ProxyService(Given given, ServiceManager& manager)
       signals_(io_, SIGTERM, SIGINT, SIGHUP),
       upgrades_(io_, SIGUSR2, SIGCHLD),
       rotations_(io_, SIGUSR1),
-      successor_(program_path(), successor_arguments(given_.file)) {}
+      successor_(program_path(), words_of_successor(given_.file)),
+      api_timer_(io_) {}
 
 Result<void> ProxyService::start(LoadedProxyFile loaded) {
-  ProxyConfig& wanted = loaded.config;
+  ProxyConfig wanted = std::move(loaded.config);
+  const std::string control_socket = wanted.control_socket();
   const std::string path = wanted.upgrade_socket;
   if (given_.upgrade && path.empty())
     return fail("--upgrade needs proxy.upgrade_socket, as in the file of the running sluice-proxy");
-  log_warnings(loaded.warnings);
+  for (const std::string& warning : loaded.warnings)
+    spdlog::warn("event=config_warning text={}", log_quoted(warning));
   log_file_limit(raise_file_limit(kFilesWanted), wanted.settings);
   std::optional<RunAs> who;
   if (!wanted.user.empty()) {
@@ -94,6 +96,10 @@ Result<void> ProxyService::start(LoadedProxyFile loaded) {
     if (!begun) return tl::unexpected(begun.error());
     takeover = *std::move(begun);
     if (!takeover) spdlog::warn("event=nobody_to_take_over socket={}", path);
+  }
+  // Before the listening sockets, which a second proxy with the same file might share.
+  if (!takeover) {
+    if (auto opened = open_api(control_socket, who); !opened) return opened;
   }
   auto control = ProxyControl::start(io_, std::move(wanted), takeover ? &takeover->offer() : nullptr);
   if (!control) return tl::unexpected(control.error());
@@ -126,6 +132,7 @@ Result<void> ProxyService::start(LoadedProxyFile loaded) {
   if (!metrics_open)
     spdlog::error("event=metrics_not_served error={}", log_quoted(metrics_open.error().message));
   if (socket) wait_for_upgrade(*std::move(socket));
+  serve_api(std::move(loaded.text));
   log_started();
   wait_for_signal();
   wait_for_upgrade_signal();
@@ -138,8 +145,56 @@ void ProxyService::run() {
   io_.run();
   upgrade_.reset();
   metrics_.reset();
+  api_.reset();
   control_->stop();
   spdlog::info("event=stopped");
+}
+
+Result<void> ProxyService::open_api(const std::string& path, const std::optional<RunAs>& who) {
+  auto opened = ApiServer::open(io_, path, {}, "proxy.run_dir");
+  if (!opened) return tl::unexpected(opened.error());
+  if (who && chown(path.c_str(), who->uid, who->gid) != 0)
+    return fail(fmt::format("{}: cannot be given to proxy.user", path));
+  api_ = *std::move(opened);
+  return {};
+}
+
+void ProxyService::serve_api(std::string text) {
+  in_force_ = std::make_unique<ConfigInForce>(*control_, given_.file, std::move(text),
+                                              [this] { return may_change(); });
+  constexpr int kTries = 50;
+  open_api_late(kTries);
+}
+
+// The process that this one took over from gives the socket up in its own time, a moment later.
+void ProxyService::open_api_late(int tries) {
+  if (!api_) {
+    if (auto opened = open_api(config().control_socket(), std::nullopt); !opened && tries > 0) {
+      api_timer_.expires_after(std::chrono::milliseconds(100));
+      api_timer_.async_wait([this, tries](const auto& cancelled) {
+        if (!cancelled) open_api_late(tries - 1);
+      });
+      return;
+    } else if (!opened) {
+      spdlog::error("event=api_not_served error={}", log_quoted(opened.error().message));
+      return;
+    }
+  }
+  serve_proxy(*api_, {io_,
+                      *control_,
+                      *in_force_,
+                      events_,
+                      {SLUICE_VERSION, static_cast<int64_t>(std::time(nullptr))},
+                      [this] { return metrics_text(); },
+                      [this] { drain("by=api"); }});
+}
+
+std::string ProxyService::metrics_text() {
+  about_.reload_good = in_force_ == nullptr || in_force_->error().empty();
+  about_.draining = control_->draining();
+  about_.discoveries = control_->discoveries().status();
+  about_.trace = control_->trace_export();
+  return render_proxy_metrics(about_, control_->proxy());
 }
 
 Result<void> ProxyService::open_metrics() {
@@ -152,13 +207,7 @@ Result<void> ProxyService::open_metrics() {
   metrics_->start([this](const std::atomic<bool>& stopping) -> Result<std::string> {
     constexpr std::chrono::seconds kLimit{4};
     auto text = ask_thread(
-        io_,
-        [this] {
-          about_.discoveries = control_->discoveries().status();
-          about_.trace = control_->trace_export();
-          return render_proxy_metrics(about_, control_->proxy());
-        },
-        stopping, kLimit);
+        io_, [this] { return metrics_text(); }, stopping, kLimit);
     if (!text) return fail("the control thread is busy; try again");
     return *std::move(text);
   });
@@ -180,9 +229,11 @@ Result<void> ProxyService::restrict_process(const std::optional<RunAs>& who) {
 void ProxyService::log_started() {
   const auto& settings = config().settings;
   spdlog::info(
-      "event=started version={} pid={} file={} proxy={} workers={} listeners={} clusters={} kernel_tls={}",
-      SLUICE_VERSION, getpid(), given_.file.path, log_quoted(config().name), settings.workers,
-      settings.listeners.size(), settings.clusters.size(), log_quoted(l7::kernel_tls_state()));
+      "event=started version={} pid={} file={} socket={} proxy={} workers={} listeners={} clusters={} "
+      "kernel_tls={}",
+      SLUICE_VERSION, getpid(), given_.file.path, config().control_socket(), log_quoted(config().name),
+      settings.workers, settings.listeners.size(), settings.clusters.size(),
+      log_quoted(l7::kernel_tls_state()));
 }
 
 void ProxyService::wait_for_upgrade(ListeningSocket socket) {
@@ -201,16 +252,18 @@ void ProxyService::hand_over(pid_t successor) {
   spdlog::info("event=handed_over to_pid={}", successor);
   manager_.main_process(successor);
   metrics_.reset();
+  // The other one opens it for itself.
+  api_.reset();
   leaving_ = true;
   control_->leave([this](const auto& left) { end(left); });
 }
 
-void ProxyService::drain(int signal) {
-  spdlog::info("event=draining signal={}", signal);
+void ProxyService::drain(const std::string& why) {
+  if (leaving_) return;
+  spdlog::info("event=draining {}", why);
   manager_.stopping();
   // Whoever starts now starts anew.
   upgrade_.reset();
-  about_.draining = true;
   leaving_ = true;
   control_->drain([this](const auto& left) { end(left); });
 }
@@ -227,23 +280,16 @@ void ProxyService::end(const ProxyControl::Remains& left) {
   io_.stop();
 }
 
+Result<void> ProxyService::may_change() const {
+  if (leaving_) return fail("this process drains");
+  if (upgrade_ && upgrade_->busy()) return fail("another process is about to take over");
+  return {};
+}
+
 void ProxyService::reload() {
-  if (leaving_ || (upgrade_ && upgrade_->busy())) {
-    spdlog::error("event=reload_refused file={} nothing_changed=true error=\"{}\"", given_.file.path,
-                  leaving_ ? "this process drains" : "another process is about to take over");
-    return;
-  }
-  auto loaded = load_proxy_file(given_.file);
-  auto applied =
-      loaded ? control_->apply(std::move(loaded->config)) : Result<void>(tl::unexpected(loaded.error()));
-  about_.reload_good = applied.has_value();
-  if (applied) {
-    log_warnings(loaded->warnings);
-    spdlog::info("event=reloaded file={}", given_.file.path);
-  } else {
-    spdlog::error("event=reload_refused file={} nothing_changed=true error={}", given_.file.path,
-                  log_quoted(applied.error().message));
-  }
+  const bool good = in_force_->reload().has_value();
+  events_.record("reload", good ? fmt::format("generation {}, by SIGHUP", control_->generation())
+                                : std::string("refused, by SIGHUP"));
 }
 
 void ProxyService::reopen_access_logs() {
@@ -275,8 +321,8 @@ void ProxyService::wait_for_signal() {
     } else if (++ends_ > 1) {
       // A second signal does not wait.
       io_.stop();
-    } else if (!leaving_) {
-      drain(signal);
+    } else {
+      drain(fmt::format("signal={}", signal));
     }
     wait_for_signal();
   });

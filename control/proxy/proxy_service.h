@@ -4,11 +4,15 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "control/api_server.h"
+#include "control/event_log.h"
 #include "control/metrics/metrics_server.h"
+#include "control/proxy/config_in_force.h"
 #include "control/proxy/handover_server.h"
 #include "control/proxy/proxy_control.h"
 #include "control/proxy/proxy_file.h"
@@ -41,12 +45,17 @@ class ProxyService {
 
  private:
   const ProxyConfig& config() const { return control_->config(); }
+  Result<void> open_api(const std::string& path, const std::optional<RunAs>& who);
+  void serve_api(std::string text);
+  void open_api_late(int tries);
+  std::string metrics_text();
+  Result<void> may_change() const;
   Result<void> open_metrics();
   Result<void> restrict_process(const std::optional<RunAs>& who);
   void log_started();
   void wait_for_upgrade(ListeningSocket socket);
   void hand_over(pid_t successor);
-  void drain(int signal);
+  void drain(const std::string& why);
   void end(const ProxyControl::Remains& left);
   void reload();
   void reopen_access_logs();
@@ -59,11 +68,15 @@ class ProxyService {
   ServiceManager& manager_;
   boost::asio::io_context io_;
   boost::asio::signal_set signals_;
-  boost::asio::signal_set upgrades_;  // and what becomes of those that are started
+  boost::asio::signal_set upgrades_;   // and what becomes of those that are started
   boost::asio::signal_set rotations_;  // of access logs
   Successor successor_;
   ProxyMetricsInput about_;
+  EventLog events_;
   std::unique_ptr<ProxyControl> control_;
+  std::unique_ptr<ConfigInForce> in_force_;
+  std::unique_ptr<ApiServer> api_;
+  boost::asio::steady_timer api_timer_;
   std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<HandoverServer> upgrade_;
   bool leaving_ = false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/l7/connection_view.h"
 #include "dataplane/l7/exchange.h"
 #include "dataplane/l7/tls_server_context.h"
 #include "dataplane/l7/worker_context.h"
@@ -298,6 +299,18 @@ void ClientConnection::on_exchange_over() {
     // The next request may have come already, or the connection is at its end.
     end_turn();
   }
+}
+
+ConnectionView ClientConnection::view() {
+  ConnectionView view;
+  view.place = listener_name();
+  view.address = address_;
+  view.port = peer_port();
+  view.protocol = codec_.undecided() ? "" : codec_.is_http2() ? "http2" : "http1";
+  view.streams = codec_.open_streams();
+  describe(view);
+  if (draining_) view.state = "draining";
+  return view;
 }
 
 void ClientConnection::on_connected(int /*error*/) {}

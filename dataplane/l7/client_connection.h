@@ -55,6 +55,10 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   /// A stream of this connection has ended.
   void on_exchange_over();
   void shut(const char* why) { close(why); }
+  /// For who lists the connections.
+  ConnectionView view();
+  /// The last survey that has seen it (connection_survey.h).
+  uint64_t surveyed = 0;
 
   /// Counts what is done against this client.
   void note(Defence defence) { worker_.counters.client_defences[static_cast<size_t>(defence)].add(1); }

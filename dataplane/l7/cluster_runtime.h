@@ -30,6 +30,9 @@ class ClusterRuntime {
   void on_answer(UpstreamPool& pool, std::chrono::nanoseconds took, RequestResult result);
   /// No answer came, so long after that.
   void on_no_answer(UpstreamPool& pool, std::chrono::nanoseconds waited);
+  /// The pool of a slot below slots(), or nullptr.
+  UpstreamPool* pool_at(size_t slot) const { return slot < pools_.size() ? pools_[slot].get() : nullptr; }
+  size_t slots() const { return pools_.size(); }
   /// How a request to an endpoint ended, for the outlier detector.
   void record(UpstreamPool& pool, RequestResult result);
 

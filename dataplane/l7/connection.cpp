@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "dataplane/l7/connection_view.h"
 #include "dataplane/l7/worker_context.h"
 
 namespace sluice::l7 {
@@ -31,6 +32,7 @@ Connection::Connection(WorkerContext& worker, int fd, WireBytes& bytes, std::uni
       transport_(fd, std::move(tls)),
       bytes_(bytes),
       output_(worker.chunks, &account_),
+      opened_at_(worker.loop.now()),
       handshaking_(transport_.tls() != nullptr) {
   if (handshaking_) account_.add(kTlsSessionBytes);
 }
@@ -74,6 +76,17 @@ void Connection::on_ready(uint32_t events) {
     return;
   }
   read();
+}
+
+void Connection::describe(ConnectionView& view) const {
+  view.state = connecting_ ? "connecting" : handshaking_ ? "handshake" : closing_ ? "closing" : "open";
+  if (const TlsSession* session = tls(); session != nullptr && session->established()) {
+    view.tls = session->version();
+    view.server_name = session->server_name();
+  }
+  view.age = worker_.loop.now() - opened_at_;
+  view.bytes_in = bytes_in_;
+  view.bytes_out = bytes_out_;
 }
 
 void Connection::handshake() {
@@ -148,6 +161,7 @@ void Connection::read() {
       return;
     }
     bytes_.received.add(bytes);
+    bytes_in_ += bytes;
     offer({input.data(), before + bytes});
     if (bytes < WorkerContext::kReadBytes && !transport_.input_over()) return;
   }
@@ -196,6 +210,7 @@ void Connection::flush() {
   const size_t before = output_.size();
   const IoStatus status = transport_.flush(output_);
   bytes_.sent.add(before - output_.size());
+  bytes_out_ += before - output_.size();
   if (status == IoStatus::kFailed) {
     close_failed();
     return;

@@ -2,6 +2,7 @@
 // turn in the worker's loop. All that a wake-up made them write goes out at its end, in one call.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -18,6 +19,7 @@
 
 namespace sluice::l7 {
 
+struct ConnectionView;
 struct WorkerContext;
 struct UnflushedTag;
 
@@ -48,6 +50,8 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   bool connecting() const { return connecting_; }
   /// TLS is not agreed on yet: output waits.
   bool handshaking() const { return handshaking_; }
+  /// What is the same for clients and endpoints: TLS, age, bytes, how far it is.
+  void describe(ConnectionView& view) const;
 
  protected:
   /// New bytes, in front of them those left over before. What it leaves in `input` comes again with more
@@ -77,6 +81,7 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   std::chrono::steady_clock::time_point write_blocked_since() const { return write_blocked_since_; }
   /// The peer begins not to take what is sent.
   virtual void on_write_blocked() {}
+  uint16_t peer_port() const { return transport_.peer_port(); }
 
   /// Watches the socket. `connecting`: on_connected() comes first.
   bool watch(bool connecting);
@@ -109,6 +114,9 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   Transport transport_;
   WireBytes& bytes_;
   ByteQueue output_;
+  const std::chrono::steady_clock::time_point opened_at_;
+  uint64_t bytes_in_ = 0;  // without TLS's
+  uint64_t bytes_out_ = 0;
   std::vector<uint8_t> unread_;  // the beginning of a frame
   size_t held_ = 0;
   size_t unread_held_ = 0;

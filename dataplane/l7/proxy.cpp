@@ -48,8 +48,13 @@ Result<void> Proxy::apply(ProxySnapshot snapshot) {
   return {};
 }
 
-void Proxy::turn_health() {
-  for (auto& worker : workers_) worker->turn_health();
+void Proxy::turn_health(bool draining) {
+  for (auto& worker : workers_) worker->turn_health(draining);
+}
+
+void Proxy::survey_connections(const ConnectionFilter& filter, size_t limit,
+                               const std::function<void(ConnectionsFound)>& done) {
+  for (auto& worker : workers_) worker->survey_connections(filter, limit, done);
 }
 
 void Proxy::drain(std::chrono::milliseconds notice, std::chrono::milliseconds spread) {

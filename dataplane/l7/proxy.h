@@ -28,8 +28,12 @@ class Proxy {
   /// Goes on under another configuration, with as many workers as before. Requests under way end under the
   /// old one. On an error, an address that cannot be listened on, nothing has changed.
   Result<void> apply(ProxySnapshot snapshot);
-  /// Health checks are answered with 503 from now on.
-  void turn_health();
+  /// Health checks are answered with 503 from now on; `draining` false: with 200 again.
+  void turn_health(bool draining = true);
+  /// Has each worker look at its connections; `done` is called once on the thread of each, with at most
+  /// `limit` of them. Not called by a worker that stops before.
+  void survey_connections(const ConnectionFilter& filter, size_t limit,
+                          const std::function<void(ConnectionsFound)>& done);
   /// Takes no new clients and asks those that are there to go, each after `notice` and within `spread`.
   void drain(std::chrono::milliseconds notice, std::chrono::milliseconds spread);
   /// Who is connected, by the names of listeners; asks the workers.

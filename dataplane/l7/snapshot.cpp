@@ -21,6 +21,7 @@ Result<ProxySnapshot::Cluster> build_cluster(const ClusterSettings& settings, co
     const Endpoint& same = before->endpoints->endpoints()[*known];
     endpoint.healthy = same.healthy;
     endpoint.ejected = same.ejected;
+    endpoint.draining = same.draining;
   }
   auto set = EndpointSet::build(settings.pick, std::move(endpoints),
                                 before == nullptr ? nullptr : before->endpoints.get(), now, workers);

@@ -86,6 +86,14 @@ void Transport::abort() {
   setsockopt(fd_, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 }
 
+uint16_t Transport::peer_port() const {
+  sockaddr_storage peer{};
+  socklen_t size = sizeof(peer);
+  if (getpeername(fd_, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return 0;
+  return ntohs(peer.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(peer).sin6_port
+                                          : reinterpret_cast<const sockaddr_in&>(peer).sin_port);
+}
+
 int Transport::connect_result() const {
   int error = 0;
   socklen_t size = sizeof(error);

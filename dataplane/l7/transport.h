@@ -39,6 +39,8 @@ class Transport {
   IoStatus end_output();
   /// Has close() send a reset: the peer must not take what it got for whole.
   void abort();
+  /// The peer's port; 0 if it has gone.
+  uint16_t peer_port() const;
   /// What a non-blocking connect() has come to: 0 or an errno.
   int connect_result() const;
 

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "dataplane/l7/connection_view.h"
 #include "dataplane/l7/exchange.h"
 #include "dataplane/l7/upstream_pool.h"
 #include "dataplane/l7/worker_context.h"
@@ -31,6 +32,18 @@ bool UpstreamConnection::open() {
       connect_timer_, worker_.loop.now(), connect_timeout_,
       [](void* self) { static_cast<UpstreamConnection*>(self)->on_timeout(); }, this);
   return true;
+}
+
+ConnectionView UpstreamConnection::view() {
+  ConnectionView view;
+  view.upstream = true;
+  view.address = pool_->id().address;
+  view.port = pool_->id().port;
+  view.protocol = codec_.undecided() ? "" : codec_.is_http2() ? "http2" : "http1";
+  view.streams = codec_.open_streams();
+  describe(view);
+  if (!codec_.undecided() && codec_.goaway_received()) view.state = "draining";
+  return view;
 }
 
 // The time is for both, connection and handshake.

@@ -42,6 +42,8 @@ class UpstreamConnection final : public Connection {
   /// Nobody waits for the stream any more: cancels it if it is still open.
   void leave(CodecStream& stream);
   void shut(const char* why) { close(why); }
+  /// For who lists the connections; its cluster is not in it.
+  ConnectionView view();
 
  private:
   void on_input(std::span<const uint8_t>& input) override;

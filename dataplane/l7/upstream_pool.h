@@ -54,6 +54,12 @@ class UpstreamPool {
   EndpointState& endpoint() { return *endpoint_; }
   size_t connections() const { return connections_.size(); }
   EndpointCounters& counters() { return counters_; }
+  const ClusterRuntime& cluster() const { return cluster_; }
+  /// Calls `visit(UpstreamConnection&)` for each.
+  template <typename Visit>
+  void for_each_connection(Visit visit) {
+    for (UpstreamConnection* connection : connections_) visit(*connection);
+  }
 
  private:
   UpstreamConnection* with_room(const Exchange& exchange);

@@ -182,8 +182,19 @@ void Worker::apply(ProxySnapshot snapshot, std::vector<BoundSockets> sockets) {
   });
 }
 
-void Worker::turn_health() {
-  loop_->post([this] { context_.health_turned = true; });
+void Worker::turn_health(bool draining) {
+  loop_->post([this, draining] { context_.health_turned = draining; });
+}
+
+void Worker::survey_connections(ConnectionFilter filter, size_t limit,
+                                std::function<void(ConnectionsFound)> done) {
+  loop_->post([this, filter = std::move(filter), limit, done = std::move(done)]() mutable {
+    std::vector<std::shared_ptr<ClusterRuntime>> clusters;
+    for (const auto& [name, cluster] : clusters_) {
+      if (filter.takes_place(name)) clusters.push_back(cluster);
+    }
+    surveys_.add({std::move(filter), limit, std::move(done), std::move(clusters)});
+  });
 }
 
 void Worker::drain(std::chrono::milliseconds notice, std::chrono::milliseconds spread) {
@@ -226,6 +237,7 @@ void Worker::use_endpoints(const std::string& cluster, EndpointSet::Pointer endp
 
 Worker::~Worker() {
   stop();
+  surveys_.clear();
   listeners_.clear();
   while (!clients_.empty()) clients_.front().shut("the proxy stops");
   context_.retired.clear();

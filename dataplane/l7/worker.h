@@ -14,6 +14,7 @@
 
 #include "dataplane/l7/client_connection.h"
 #include "dataplane/l7/cluster_runtime.h"
+#include "dataplane/l7/connection_survey.h"
 #include "dataplane/l7/event_loop.h"
 #include "dataplane/l7/listening_sockets.h"
 #include "dataplane/l7/snapshot.h"
@@ -51,8 +52,11 @@ class Worker {
   void apply(ProxySnapshot snapshot, std::vector<BoundSockets> sockets);
   /// Picks from `endpoints` for requests to come. From any thread.
   void use_endpoints(const std::string& cluster, EndpointSet::Pointer endpoints);
-  /// Health checks are answered with 503 from now on.
-  void turn_health();
+  /// Health checks are answered with 503 from now on; `draining` false: with 200 again.
+  void turn_health(bool draining);
+  /// Looks at its connections in small steps beside its work, and calls `done` on its thread, but not if it
+  /// stops before. From any thread.
+  void survey_connections(ConnectionFilter filter, size_t limit, std::function<void(ConnectionsFound)> done);
   /// Takes no new clients, and asks those that are there to go: all are told at once that the end is near,
   /// and each is told to go after `notice` and up to `spread` more. From any thread.
   void drain(std::chrono::milliseconds notice, std::chrono::milliseconds spread);
@@ -92,6 +96,7 @@ class Worker {
   std::vector<std::unique_ptr<Listener>> listeners_;
   bool accepting_ = false;
   IntrusiveList<ClientConnection, ClientsTag> clients_;
+  ConnectionSurveys surveys_{context_, clients_};
   std::atomic<uint64_t> client_count_{0};
   Timer shed_timer_;
   std::chrono::steady_clock::time_point tight_since_{};  // while shed_timer_ runs

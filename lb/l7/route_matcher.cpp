@@ -172,6 +172,17 @@ bool RouteMatcher::parameter_matches(const Named& parameter, std::string_view qu
   return any != parameter.text.inverted();
 }
 
+std::vector<std::string> RouteMatcher::conditions() const {
+  std::vector<std::string> words;
+  if (match_.path.kind != PathMatchKind::kPrefix || match_.path.value != "/")
+    words.push_back(describe({Condition::kPath}));
+  if (!match_.methods.empty()) words.push_back(describe({Condition::kMethod}));
+  if (match_.grpc) words.push_back(describe({Condition::kGrpc}));
+  for (uint32_t i = 0; i < headers_.size(); ++i) words.push_back(describe({Condition::kHeader, i}));
+  for (uint32_t i = 0; i < query_.size(); ++i) words.push_back(describe({Condition::kQuery, i}));
+  return words;
+}
+
 std::string RouteMatcher::describe(const Mismatch& mismatch) const {
   const auto named = [](const char* what, const Named& n) {
     return fmt::format("{} '{}' must {}{}", what, n.name, n.text.inverted() ? "not " : "", n.text.describe());

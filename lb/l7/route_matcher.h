@@ -26,6 +26,8 @@ class RouteMatcher {
   std::optional<Mismatch> first_mismatch(const RouteRequest& request, const PathParts& path) const;
   /// For people: "header 'x-user' must be there".
   std::string describe(const Mismatch& mismatch) const;
+  /// All its conditions in those words; none if any request will do.
+  std::vector<std::string> conditions() const;
 
   /// How many bytes of a path that matches the path condition stands for: what a new prefix replaces. All of
   /// them for kExact and kRegex.

@@ -23,6 +23,8 @@ class MatchedRoute {
   const std::string& virtual_host() const { return virtual_host_; }
   /// Its place among all routes of the table, as for_each_route() visits them.
   uint32_t index() const { return index_; }
+  /// What a request must be like, in words; none: any.
+  std::vector<std::string> conditions() const { return matcher_.conditions(); }
 
   /// Whether and where it is forwarded: an index into the names of clusters that the table was built with,
   /// drawn in proportion to weights.

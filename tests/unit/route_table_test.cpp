@@ -430,6 +430,22 @@ TEST(RouteTable, ExplainsEachRoute) {
   EXPECT_TRUE(nowhere.routes.empty());
 }
 
+TEST(RouteTable, ListsAllConditionsOfARouteInItsWords) {
+  RouteMatch all = path(PathMatchKind::kExact, "/e");
+  all.methods = {"GET"};
+  all.grpc = {"shop.Cart", ""};
+  all.headers = {{"x-a", {TextMatchKind::kExact, "1"}}, {"x-b", {TextMatchKind::kPresent, "", false, true}}};
+  all.query = {{"v", {TextMatchKind::kPresent}}};
+  const auto table = one_host({to("all", all), to("any")});
+  std::vector<std::vector<std::string>> conditions;
+  table->for_each_route([&](const MatchedRoute& route) { conditions.push_back(route.conditions()); });
+  EXPECT_THAT(conditions[0],
+              ::testing::ElementsAre("path must be '/e'", "method must be GET",
+                                     "must be a gRPC call of shop.Cart", "header 'x-a' must be '1'",
+                                     "header 'x-b' must not be there", "query parameter 'v' must be there"));
+  EXPECT_TRUE(conditions[1].empty());
+}
+
 TEST(RouteTable, RefusesDomainsThatMakeNoSense) {
   const auto refused = [](std::vector<VirtualHost> hosts) {
     const auto table = RouteTable::build({std::move(hosts)}, kClusters);

@@ -11,46 +11,20 @@
 #include <cstring>
 
 #include "dataplane/l7/proxy.h"
+#include "tests/unit/loopback_port.h"
 #include "tests/unit/tls_files.h"
 
 namespace sluice::l7 {
 namespace {
 
 using std::chrono::milliseconds;
+using test::Port;
 using test::TestAuthority;
 using test::TestFolder;
 using testing::HasSubstr;
 
 constexpr const char* kRequest = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 constexpr const char* kRequestAndStay = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-
-/// A port of the loopback that stays ours: the socket is bound, and shares it with the proxy's.
-class Port {
- public:
-  Port() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    const int one = 1;
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    // Does not listen, so that a proxy may that wants the address for itself.
-    if (setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
-        bind(fd_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-        setsockopt(fd_, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0 ||
-        getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-      std::abort();
-    }
-    number = ntohs(address.sin_port);
-  }
-  Port(const Port&) = delete;
-  Port& operator=(const Port&) = delete;
-  ~Port() { close(fd_); }
-
-  uint16_t number = 0;
-
- private:
-  int fd_;
-};
 
 /// A client that waits.
 class Client {

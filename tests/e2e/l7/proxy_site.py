@@ -66,6 +66,7 @@ class ProxySite:
         self.ports = itertools.count(9001)
         self.proxy: Process = None
         self.config_path = network.directory / "proxy.yaml"
+        self.run_dir = network.directory / "run"
 
     # --- the proxy
 
@@ -86,7 +87,17 @@ class ProxySite:
             "clusters": [{"name": "app", "endpoints": [{"address": "127.0.0.1", "port": port} for port in ports]}
                          | (cluster or {})],
         } | (more or {})
+        # Namespaces share the file system, and each proxy has a control socket of its own.
+        config["proxy"] = {"run_dir": str(self.run_dir)} | config["proxy"]
         self.config_path.write_text(json.dumps(config, indent=1))
+
+    def ctl(self, *words, **options):
+        """sluicectl proxy WORDS; its output. Raises if it fails."""
+        return self.namespace.run([self.build / "control" / "sluicectl", "--socket", self.run_dir / "proxy.sock", "proxy",
+                                   *words], **options).stdout
+
+    def ctl_json(self, *words):
+        return json.loads(self.ctl(*words, "--json"))
 
     def proxy_memory_kib(self):
         """What the proxy's own pages take, without files and libraries."""

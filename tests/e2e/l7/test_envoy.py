@@ -79,7 +79,8 @@ class Envoy:
     def start(self, servers, **fields):
         self.write(servers, **fields)
         program = self.site.build / "control" / "sluice-proxy"
-        self.site.proxy = self.site.namespace.popen([program, "--envoy", self.path, "--workers", "1"])
+        self.site.proxy = self.site.namespace.popen([program, "--envoy", self.path, "--workers", "1", "--run-dir",
+                                                     self.site.run_dir])
         self.site.wait_for_port(FRONT, self.site.proxy)
 
     def events(self, server):

@@ -46,7 +46,8 @@ class TwoTiers(Site):
                           for version, address in ((4, VIP4), (6, VIP6))],
             "clusters": [{"name": "app", "policy": "round_robin",
                           "endpoints": [{"address": APPS, "port": port} for port in ports]}]}))
-        process = backend.namespace.popen([self.program("sluice-proxy"), "--config", path])
+        process = backend.namespace.popen([self.program("sluice-proxy"), "--config", path,
+                                           "--run-dir", self.network.directory / backend.name])
         wait_for(lambda: process.require_running() or
                  backend.namespace.run(["ss", "-Hltn"]).stdout.count(f":{PORT} ") == 2, 10, "the proxy to listen")
         self.proxies[backend] = process
