@@ -18,7 +18,7 @@ namespace sluice::l7 {
 namespace {
 
 using std::chrono::milliseconds;
-using test::Port;
+using sluice::test::Port;
 using test::TestAuthority;
 using test::TestFolder;
 using testing::HasSubstr;
