@@ -78,12 +78,15 @@ Result<RunAs> find_run_as(const std::string& user, const std::string& group) {
   return who;
 }
 
+Result<void> may_run_as(const RunAs& who) {
+  if (geteuid() == 0 || (geteuid() == who.uid && getuid() == who.uid)) return {};
+  return fail(
+      fmt::format("cannot become user '{}': only root can; start as root, or as that user", who.user));
+}
+
 Result<void> run_as(const RunAs& who) {
   if (geteuid() == who.uid && getuid() == who.uid) return {};
-  if (geteuid() != 0) {
-    return fail(
-        fmt::format("cannot become user '{}': only root can; start as root, or as that user", who.user));
-  }
+  if (auto may = may_run_as(who); !may) return may;
   // The C library changes the ids of all threads; those that do not keep their capabilities lose them by it.
   if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return failed("cannot keep a capability");
   if (setgroups(who.groups.size(), who.groups.data()) != 0) return failed("cannot set groups");

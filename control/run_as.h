@@ -22,6 +22,9 @@ struct RunAs {
 /// `group` "": the user's own. Errors: no such user or group.
 Result<RunAs> find_run_as(const std::string& user, const std::string& group);
 
+/// Whether run_as() can be tried: only root becomes somebody else. The error says so.
+Result<void> may_run_as(const RunAs& who);
+
 /// Becomes that user in all threads, for good. Nothing to do if it is that user already. Of root's
 /// capabilities the calling thread alone keeps one, CAP_NET_BIND_SERVICE, if it had it: a reload may open
 /// further ports. Errors: not root; a thread that has more left than that, nothing should go on then.

@@ -96,7 +96,13 @@ Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_contex
   ProxyControl* self = control.get();
   auto proxy = l7::Proxy::start(
       *std::move(snapshot),
-      [self](const std::string& /*cluster*/) { boost::asio::post(self->io_, [self] { self->tick(); }); },
+      {.on_streak = [self](const auto&) { boost::asio::post(self->io_, [self] { self->tick(); }); },
+       .on_listen_failure =
+           [self](const std::string& error) {
+             boost::asio::post(self->io_, [error] {
+               spdlog::error("event=listener_failed error={} advice=\"restart\"", log_quoted(error));
+             });
+           }},
       from == nullptr ? l7::BoundSockets{} : from->sockets);
   if (!proxy) return tl::unexpected(proxy.error());
   control->proxy_ = *std::move(proxy);

@@ -87,6 +87,7 @@ Result<void> ProxyService::start(LoadedProxyFile loaded) {
   if (!wanted.user.empty()) {
     auto found = find_run_as(wanted.user, wanted.group);
     if (!found) return fail("proxy.user: " + found.error().message);
+    if (auto may = may_run_as(*found); !may) return fail("proxy.user: " + may.error().message);
     who = *std::move(found);
   }
   forbid_new_privileges();
@@ -99,7 +100,9 @@ Result<void> ProxyService::start(LoadedProxyFile loaded) {
   }
   // Before the listening sockets, which a second proxy with the same file might share.
   if (!takeover) {
-    if (auto opened = open_api(control_socket, who); !opened) return opened;
+    if (auto opened = open_api(control_socket, who); !opened)
+      return fail(opened.error().message +
+                  (path.empty() ? "" : "; --upgrade takes over from a sluice-proxy"));
   }
   auto control = ProxyControl::start(io_, std::move(wanted), takeover ? &takeover->offer() : nullptr);
   if (!control) return tl::unexpected(control.error());

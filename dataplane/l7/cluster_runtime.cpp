@@ -50,7 +50,7 @@ void ClusterRuntime::on_no_answer(UpstreamPool& pool, std::chrono::nanoseconds w
 
 void ClusterRuntime::record(UpstreamPool& pool, RequestResult result) {
   const bool row_is_long = pool.endpoint().results.record(worker_.index, result, settings_->streaks);
-  if (row_is_long && worker_.on_streak) worker_.on_streak(settings_->name);
+  if (row_is_long && worker_.events.on_streak) worker_.events.on_streak(settings_->name);
 }
 
 UpstreamPool& ClusterRuntime::pool(uint32_t endpoint) {

@@ -5,8 +5,7 @@
 #include <random>
 
 namespace sluice::l7 {
-Result<std::unique_ptr<Proxy>> Proxy::start(ProxySnapshot snapshot,
-                                            std::function<void(const std::string&)> on_streak,
+Result<std::unique_ptr<Proxy>> Proxy::start(ProxySnapshot snapshot, WorkerEvents events,
                                             const BoundSockets& inherited) {
   auto proxy = std::make_unique<Proxy>();
   proxy->snapshot_ = std::move(snapshot);
@@ -18,7 +17,7 @@ Result<std::unique_ptr<Proxy>> Proxy::start(ProxySnapshot snapshot,
   std::random_device seed;
   for (uint32_t i = 0; i < settings.workers; ++i) {
     auto worker = Worker::make(proxy->snapshot_, sockets_of_worker(settings, proxy->sockets_, i), i,
-                               uint64_t{seed()} << 32 | seed(), on_streak);
+                               uint64_t{seed()} << 32 | seed(), events);
     if (!worker) return tl::unexpected(worker.error());
     proxy->workers_.push_back(*std::move(worker));
   }

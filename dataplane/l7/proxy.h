@@ -13,12 +13,10 @@ namespace sluice::l7 {
 
 class Proxy {
  public:
-  /// Opens everything and starts the workers; clients wait until accept(). `on_streak(cluster)` is called on
-  /// a worker's thread when an endpoint of that cluster has failed as often in a row as its settings allow.
-  /// `inherited`: sockets of another process, which are used where a listener is on their address. Errors
-  /// name the listener.
-  static Result<std::unique_ptr<Proxy>> start(ProxySnapshot snapshot,
-                                              std::function<void(const std::string&)> on_streak,
+  /// Opens everything and starts the workers; clients wait until accept(). `events` are told on a
+  /// worker's thread. `inherited`: sockets of another process, which are used where a listener is on their
+  /// address. Errors name the listener.
+  static Result<std::unique_ptr<Proxy>> start(ProxySnapshot snapshot, WorkerEvents events,
                                               const BoundSockets& inherited = {});
   /// Takes clients from now on.
   void accept();

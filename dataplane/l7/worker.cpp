@@ -79,12 +79,11 @@ Worker::Worker(std::unique_ptr<EventLoop> loop, uint32_t index, uint64_t seed,
 
 Result<std::unique_ptr<Worker>> Worker::make(const ProxySnapshot& snapshot,
                                              const std::vector<BoundSockets>& sockets, uint32_t index,
-                                             uint64_t seed,
-                                             std::function<void(const std::string&)> on_streak) {
+                                             uint64_t seed, WorkerEvents events) {
   auto loop = EventLoop::make();
   if (!loop) return tl::unexpected(loop.error());
   std::unique_ptr<Worker> worker(new Worker(*std::move(loop), index, seed, snapshot.shared));
-  worker->context_.on_streak = std::move(on_streak);
+  worker->context_.events = std::move(events);
   worker->configure(snapshot);
   if (auto listening = worker->listen(sockets); !listening) return tl::unexpected(listening.error());
   return worker;
@@ -177,7 +176,8 @@ void Worker::move_clients() {
 void Worker::apply(ProxySnapshot snapshot, std::vector<BoundSockets> sockets) {
   loop_->post([this, snapshot = std::move(snapshot), sockets = std::move(sockets)] {
     configure(snapshot);
-    if (auto listening = listen(sockets); !listening) context_.last_error = listening.error().message;
+    if (auto listening = listen(sockets); !listening && context_.events.on_listen_failure)
+      context_.events.on_listen_failure(listening.error().message);
     move_clients();
   });
 }

@@ -30,12 +30,11 @@ struct ListenerLoad {
 
 class Worker {
  public:
-  /// `sockets`: of each listener of the snapshot. `on_streak` is called on the worker's thread. Errors: no
+  /// `sockets`: of each listener of the snapshot. `events` are called on the worker's thread. Errors: no
   /// descriptors.
   static Result<std::unique_ptr<Worker>> make(const ProxySnapshot& snapshot,
                                               const std::vector<BoundSockets>& sockets, uint32_t index,
-                                              uint64_t seed,
-                                              std::function<void(const std::string&)> on_streak);
+                                              uint64_t seed, WorkerEvents events);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
   ~Worker();

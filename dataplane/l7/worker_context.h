@@ -19,6 +19,7 @@
 #include "dataplane/l7/tls_session.h"
 #include "dataplane/l7/upstream_pool.h"
 #include "dataplane/l7/worker_counters.h"
+#include "dataplane/l7/worker_events.h"
 #include "lb/l7/random.h"
 
 namespace sluice::l7 {
@@ -92,15 +93,14 @@ struct WorkerContext {
   uint64_t clients_gone = 0;                        ///< in this wake-up
   std::vector<std::unique_ptr<Connection>> closed;  ///< deleted at the end of the wake-up
   std::vector<std::unique_ptr<UpstreamPool>> retired;
-  std::vector<HeaderView> header_views;               ///< scratch: a request as routing sees it
-  std::shared_ptr<AccessLogRings> access_log;         ///< nullptr: none was ever configured
-  std::string log_line;                               ///< scratch: a line of the access log
-  SpanRings::Pointer span_rings;                      ///< nullptr: nothing was ever traced
-  SpanTexts span_texts;                               ///< scratch: of a span that is being made
-  std::string text;                                   ///< scratch: a field that is being made
-  std::vector<CodecStream*> streams;                  ///< scratch: streams to be visited
-  std::string last_error;                             ///< of a change of configuration
-  std::function<void(const std::string&)> on_streak;  ///< an endpoint of that cluster fails again and again
+  std::vector<HeaderView> header_views;        ///< scratch: a request as routing sees it
+  std::shared_ptr<AccessLogRings> access_log;  ///< nullptr: none was ever configured
+  std::string log_line;                        ///< scratch: a line of the access log
+  SpanRings::Pointer span_rings;               ///< nullptr: nothing was ever traced
+  SpanTexts span_texts;                        ///< scratch: of a span that is being made
+  std::string text;                            ///< scratch: a field that is being made
+  std::vector<CodecStream*> streams;           ///< scratch: streams to be visited
+  WorkerEvents events;
 };
 
 }  // namespace sluice::l7

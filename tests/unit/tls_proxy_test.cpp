@@ -131,7 +131,7 @@ class TlsProxyTest : public testing::Test {
     return built ? *std::move(built) : ProxySnapshot{};
   }
   std::unique_ptr<Proxy> start(const ProxySettings& settings) {
-    auto proxy = Proxy::start(snapshot(settings), [](const std::string&) {});
+    auto proxy = Proxy::start(snapshot(settings), {});
     if (proxy) (*proxy)->accept();
     EXPECT_TRUE(proxy) << proxy.error().message;
     return proxy ? *std::move(proxy) : nullptr;

@@ -258,7 +258,8 @@ def test_reloads_take_other_files_and_refuse_those_that_cannot_be_opened(site, l
     other.next_has(path="/who")
     assert len(log.lines()) == 1
     # And a start with such a file is none.
-    done = site.namespace.run([site.build / "control" / "sluice-proxy", "--config", site.config_path], check=False)
+    done = site.namespace.run([site.build / "control" / "sluice-proxy", "--config", site.config_path, "--run-dir",
+                               network.directory / "other-run"], check=False)
     assert done.returncode == 1 and "make its directory" in done.stderr
 
 

@@ -157,14 +157,19 @@ def test_listeners_and_routes_have_shares_of_their_own(site, server):
     assert asked["attributes"]["sluice.route"] == "loud" and asked["attributes"]["url.path"] == "/headers"
 
 
+def in_this_order(*ports):
+    """Endpoints of which the second gets what the first cannot take."""
+    return [{"address": "127.0.0.1", "port": port, "priority": place} for place, port in enumerate(ports)]
+
+
 def test_each_try_has_its_span(site):
     bad, good = site.python_peer("h2_server.py", "h1"), site.nginx("good", server="location = /refuse { return 200; }")
     collector = Collector(site)
-    site.start_proxy([bad.port, good.port], cluster={"policy": "round_robin"}, more=tracing())
-    for _ in range(2):
-        assert site.curl("/refuse", "-o", "/dev/null", "-w", "%{http_code}").stdout == "200"
-    spans = collector.spans(5)
-    (asked,) = [span for span in of_kind(spans, SERVER) if span["attributes"]["sluice.tries"] == 2]
+    site.start_proxy([], cluster={"endpoints": in_this_order(bad.port, good.port)}, more=tracing())
+    assert site.curl("/refuse", "-o", "/dev/null", "-w", "%{http_code}").stdout == "200"
+    spans = collector.spans(3)
+    (asked,) = of_kind(spans, SERVER)
+    assert asked["attributes"]["sluice.tries"] == 2
     tries = sorted((span for span in of_kind(spans, CLIENT) if span["parentSpanId"] == asked["spanId"]),
                    key=lambda span: span["attributes"].get("http.request.resend_count", 0))
     assert [span["attributes"]["server.port"] for span in tries] == [bad.port, good.port]
@@ -182,14 +187,9 @@ def test_a_hedged_try_and_a_mirrors_copy_have_spans_of_their_own(site):
     site.start_proxy([], listener={"cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": [
         {"prefix": "/hang", "cluster": "app", "retry": {"hedge_after": "100ms"}},
         {"cluster": "shadow", "mirrors": [{"cluster": "shadow"}]}]}]}, more=tracing() | {"clusters": [
-            {"name": name, "policy": "round_robin",
-             "endpoints": [{"address": "127.0.0.1", "port": port} for port in ports]}
-            for name, ports in endpoints.items()]})
-    for _ in range(2):
-        assert site.curl("/hang", "-o", "/dev/null", "-w", "%{http_code}").stdout == "200"
-    wait_for(lambda: any(span["attributes"].get("error.type") == "cancelled" for span in collector.lines("span")), 10,
-             "the try that lost")
-    spans = collector.lines("span")
+            {"name": name, "endpoints": in_this_order(*ports)} for name, ports in endpoints.items()]})
+    assert site.curl("/hang", "-o", "/dev/null", "-w", "%{http_code}").stdout == "200"
+    spans = collector.spans(3)
     (lost,) = [span for span in spans if span["attributes"].get("error.type") == "cancelled"]
     (won,) = [span for span in spans if span.get("parentSpanId") == lost["parentSpanId"] and span != lost]
     assert lost["attributes"]["server.port"] == slow.port and won["attributes"]["server.port"] == fast.port
@@ -273,10 +273,11 @@ def test_a_collector_that_hangs_holds_up_neither_requests_nor_the_end(site, serv
     assert site.curl("/who").stdout == "h1"
     wait_for(lambda: metric(site, "export_failures_total", reason="timeout") > 0, 10, "a time-out")
     assert site.curl("/who").stdout == "h1"
+    # What waits is sent at once when the collector's settings change.
+    before = len(collector.requests())
     site.configure([server.port], more=tracing(timeout="60s"))
     site.proxy.send_signal(signal.SIGHUP)
     wait_for(lambda: "event=reloaded" in site.proxy.output(), 10, "the new file to be taken")
-    before = len(collector.requests())
     wait_for(lambda: len(collector.requests()) > before, 10, "a request that nobody will answer")
     started = time.monotonic()
     site.proxy.send_signal(signal.SIGTERM)

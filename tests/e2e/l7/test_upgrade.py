@@ -185,6 +185,9 @@ def test_a_second_one_by_mistake_is_refused(site, upgrades):
     upgrades.start([server], workers=2)
     other = upgrades.launch()
     assert other.wait() == 1
+    assert "proxy.sock: another process listens there" in other.output() and "--upgrade" in other.output()
+    other = upgrades.launch("--run-dir", site.network.directory / "other-run")
+    assert other.wait() == 1
     assert f"cannot listen on 127.0.0.1:{FRONT}: Address already in use" in other.output()
     assert "--upgrade" in other.output()
     # It has not touched the other one's socket.
