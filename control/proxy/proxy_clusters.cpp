@@ -78,6 +78,7 @@ void read_cluster(const ConfigSection& section, ProxyDraft& draft) {
   read_pick(section, cluster.pick);
   cluster.pick.zones.local_zone = draft.zone;
   read_milliseconds(section, "connect_timeout", cluster.connect_timeout);
+  section.number("preconnect", cluster.preconnect);
   read_milliseconds(section, "pending_timeout", cluster.pending_timeout);
   if (cluster.protocol == HttpVersion::kHttp1) cluster.endpoint_connections = kHttp1Connections;
   section.number("endpoint_connections", cluster.endpoint_connections);

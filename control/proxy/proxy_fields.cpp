@@ -330,6 +330,11 @@ constexpr ConfigField kClusters[] = {
      "How long an endpoint's share grows after it appears or comes back.", 0, kHour},
     {"clusters[].connect_timeout", kTime, "1s",
      "How long a connection to an endpoint may take, TLS included.", 1, 600'000},
+    {"clusters[].preconnect", "", "0",
+     "Connections that each worker makes to an endpoint before there are requests: when the endpoint "
+     "appears, is "
+     "healthy again, or the file is read anew.",
+     0, 64},
     {"clusters[].pending_timeout", kTime, "5s", "How long a request waits for a connection.", 1, 600'000},
     {"clusters[].endpoint_connections", "", "32; 1024 for http1",
      "Connections to one endpoint, by one worker.", 1, 65535},

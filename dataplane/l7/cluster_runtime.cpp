@@ -30,6 +30,14 @@ void ClusterRuntime::use(EndpointSet::Pointer endpoints) {
   }
 }
 
+void ClusterRuntime::preconnect() {
+  if (settings_->preconnect == 0) return;
+  const auto endpoints = picker_.set()->endpoints();
+  for (uint32_t i = 0; i < endpoints.size(); ++i) {
+    if (endpoints[i].available() && endpoints[i].weight != 0) pool(i).preconnect();
+  }
+}
+
 std::optional<uint32_t> ClusterRuntime::pick(std::optional<uint64_t> hash,
                                              std::span<const EndpointState* const> excluded) {
   return picker_.pick({hash, excluded}, worker_.loop.now(), worker_.random);

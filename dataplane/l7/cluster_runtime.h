@@ -36,6 +36,8 @@ class ClusterRuntime {
   /// How a request to an endpoint ended, for the outlier detector.
   void record(UpstreamPool& pool, RequestResult result);
 
+  /// Connects to endpoints that may get requests, if the settings ask for that.
+  void preconnect();
   /// Picks among `endpoints` from now on; requests under way stay where they are.
   void use(EndpointSet::Pointer endpoints);
   /// Settings that have changed, of the same cluster; connections stay.

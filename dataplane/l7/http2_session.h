@@ -127,6 +127,10 @@ class Http2Session {
   size_t capacity() const;
 
  private:
+  // What a useless frame costs against Http2Settings::abuse_limit; useful ones buy off. A client may ping
+  // with each message; one that only does such things is cut off.
+  static constexpr int32_t kUselessFrame = 1;
+
   struct Received {  // one whole frame
     FrameHeader header;
     const uint8_t* payload;

@@ -48,6 +48,7 @@ struct ClusterSettings {
   PickSettings pick;
   std::vector<Endpoint> endpoints;
   std::chrono::milliseconds connect_timeout{1000};
+  uint32_t preconnect = 0;  ///< connections to each endpoint, by each worker, before there are requests
   std::chrono::milliseconds pending_timeout{5000};  ///< how long a request waits for a connection
   uint32_t endpoint_connections = 32;               ///< to one endpoint, by one worker; at least 1
   CircuitLimits circuit;

@@ -141,6 +141,16 @@ bool UpstreamPool::connect() {
   return true;
 }
 
+void UpstreamPool::preconnect() {
+  while (connections_.size() < cluster_.settings().preconnect && !failing(worker_.loop.now())) {
+    if (!cluster_.breakers().connections.try_take(cluster_.settings().circuit.connections)) return;
+    if (connect()) continue;
+    cluster_.breakers().connections.give_back();
+    back_off();
+    return;
+  }
+}
+
 void UpstreamPool::note_connect_failure(std::string_view why) {
   cluster_.counters().connect_failures.add(1);
   counters_.connect_failures.add(1);

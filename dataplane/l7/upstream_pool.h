@@ -26,6 +26,8 @@ class UpstreamPool {
 
   /// Sends the request on a connection with room, or lets it wait for one; it is told in either case.
   void submit(Exchange& exchange);
+  /// Makes connections before there are requests, as many as the cluster's settings say.
+  void preconnect();
   /// A request that waits goes away.
   void withdraw(Exchange& exchange);
   /// A connection has been made.

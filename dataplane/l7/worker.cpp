@@ -106,6 +106,7 @@ void Worker::configure(const ProxySnapshot& snapshot) {
       cluster = std::make_shared<ClusterRuntime>(context_, own, shared);
     }
     cluster->configure(own, snapshot.tls->clusters[i]);
+    cluster->preconnect();
     config->clusters.push_back(cluster);
     clusters[settings.name] = cluster;
   }
@@ -231,7 +232,9 @@ std::map<std::string, ListenerLoad> Worker::load() {
 void Worker::use_endpoints(const std::string& cluster, EndpointSet::Pointer endpoints) {
   loop_->post([this, cluster, endpoints = std::move(endpoints)]() mutable {
     const auto found = clusters_.find(cluster);
-    if (found != clusters_.end()) found->second->use(std::move(endpoints));
+    if (found == clusters_.end()) return;
+    found->second->use(std::move(endpoints));
+    found->second->preconnect();
   });
 }
 
