@@ -127,7 +127,7 @@ class Site:
         self.ports = iter(range(9000, 10000))
         self.proxies = {
             "sluice": ("sluice-proxy.yaml", [str(sluice_proxy), "--config", "{config}", "--run-dir",
-                                              str(self.network.directory / "run")]),
+                                              "{config}.run"]),
             "haproxy": ("haproxy.cfg", ["haproxy", "-db", "-q", "-f", "{config}"]),
             "nghttpx": ("nghttpx.conf", ["nghttpx", "--conf={config}"]),
             "nginx": ("nginx.conf", ["nginx", "-e", "stderr", "-c", "{config}"]),
