@@ -33,7 +33,6 @@ struct WorkerContext;
 class ClientConnection;
 class ClusterRuntime;
 class UpstreamConnection;
-struct ListenerSettings;
 class UpstreamPool;
 struct PendingTag;
 
@@ -72,8 +71,6 @@ class Exchange : public ListLink<PendingTag> {
   void on_response_data(std::span<const uint8_t> data, bool end);
   void on_response_trailers();
   void on_upstream_writable() { pump_request(); }
-  /// The stream was reset or its connection is lost. `unprocessed`: the endpoint has not looked at the
-  /// request. Ends the exchange, or tries elsewhere.
   /// How a stream was lost.
   enum class Loss : uint8_t {
     kGoAway,   ///< the endpoint ends its connection in order, and has not looked at the request
