@@ -73,11 +73,16 @@ class Results:
     """What has run so far."""
 
     passed: int = 0
-    failed: int = 0
+    failures: list = field(default_factory=list)
     skipped: list = field(default_factory=list)
 
+    @property
+    def failed(self):
+        return len(self.failures)
+
     def add_failure(self, name, text):
-        self.failed += 1
+        first_line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+        self.failures.append(f"FAILED {name}: {first_line[:300]}")
         print(f"\nFAILED {name}\n{text.rstrip()}\n", flush=True)
 
     def add_skip(self, name, reason):
@@ -339,7 +344,8 @@ EVERYTHING = [unit, packet, e2e, l7, fuzz]
 
 def close(results):
     """Prints the closing line; returns the exit status."""
-    for line in results.skipped:
+    # The failures once more, in one place: their texts are spread over a long output.
+    for line in results.skipped + results.failures:
         print(line)
     skipped = f", {len(results.skipped)} skipped" if results.skipped else ""
     print(f"{results.passed} passed, {results.failed} failed{skipped}", flush=True)

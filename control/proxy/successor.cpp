@@ -45,7 +45,9 @@ Result<pid_t> Successor::start(const std::string& notify_socket) {
   posix_spawnattr_destroy(&attributes);
   if (error != 0) {
     pid_ = 0;
-    return fail(fmt::format("{}: {}", program_, std::strerror(error)));
+    return fail(
+        fmt::format("{}: {}{}", program_, std::strerror(error),
+                    error == EACCES ? "; the user that this process runs as must be able to run it" : ""));
   }
   return pid_;
 }

@@ -3,6 +3,7 @@
 import os
 import pwd
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -28,9 +29,16 @@ def key(site):
     return certificate, path
 
 
-def start(site, ports, key, listener=None):
+@pytest.fixture
+def program(site):
+    """The proxy where USER can run it: whoever may enter the build folder, /tmp is everybody's."""
+    site.network.directory.chmod(0o755)
+    return shutil.copy(site.build / "control" / "sluice-proxy", site.network.directory)
+
+
+def start(site, program, ports, key, listener=None):
     configure(site, ports, key, listener)
-    site.proxy = site.namespace.popen([site.build / "control" / "sluice-proxy", "--config", site.config_path])
+    site.proxy = site.namespace.popen([program, "--config", site.config_path])
     wait_for(lambda: site.proxy.require_running() or "event=started" in site.proxy.output(), 20, "the proxy to be ready")
 
 
@@ -65,9 +73,9 @@ def check_restricted(pid, main_keeps):
         assert field(status, "Seccomp") == ["2"]
 
 
-def test_all_threads_become_the_user_and_reloads_go_on(site, key):
+def test_all_threads_become_the_user_and_reloads_go_on(site, program, key):
     server = site.nginx("n1")
-    start(site, [server.port], key)
+    start(site, program, [server.port], key)
     check_restricted(site.proxy.pid, BIND_SERVICE)
     assert page(site, LOW) == "n1\n"
     # A further port below 1024, and the key read again.
@@ -77,10 +85,10 @@ def test_all_threads_become_the_user_and_reloads_go_on(site, key):
     assert page(site, OTHER_LOW) == "n1\n"
 
 
-def test_a_key_that_the_user_cannot_read_is_told_of_and_nothing_breaks(site, key):
+def test_a_key_that_the_user_cannot_read_is_told_of_and_nothing_breaks(site, program, key):
     server = site.nginx("n1")
     key[1].chmod(0o600)
-    start(site, [server.port], key)
+    start(site, program, [server.port], key)
     assert f'event=file_not_readable file="{key[1]}"' in site.proxy.output()
     assert "/cert.pem" not in site.proxy.output()
     site.proxy.send_signal(signal.SIGHUP)
@@ -88,9 +96,9 @@ def test_a_key_that_the_user_cannot_read_is_told_of_and_nothing_breaks(site, key
     assert page(site, LOW) == "n1\n"
 
 
-def test_upgrades_by_the_user_itself_and_by_root(site, key):
+def test_upgrades_by_the_user_itself_and_by_root(site, program, key):
     server = site.nginx("n1")
-    start(site, [server.port], key)
+    start(site, program, [server.port], key)
     old = site.proxy
     old.send_signal(signal.SIGUSR2)
     wait_for(lambda: "event=handed_over" in old.output(), 20, "the next process to take over")
@@ -99,7 +107,7 @@ def test_upgrades_by_the_user_itself_and_by_root(site, key):
     assert page(site, LOW) == "n1\n"
     # It was nobody from the start.
     check_restricted(second, 0)
-    site.proxy = site.namespace.popen([site.build / "control" / "sluice-proxy", "--config", site.config_path, "--upgrade"])
+    site.proxy = site.namespace.popen([program, "--config", site.config_path, "--upgrade"])
     wait_for(lambda: site.proxy.require_running() or "event=started" in site.proxy.output(), 20, "the third process")
     assert f"event=taken_over from_pid={second}" in site.proxy.output()
     check_restricted(site.proxy.pid, BIND_SERVICE)
@@ -114,9 +122,8 @@ def test_a_user_that_is_not_there_is_an_error(site):
     assert f":{FRONT} " not in site.namespace.run(["ss", "-Hltn"]).stdout
 
 
-def test_who_is_not_root_cannot_become_somebody_else(site):
+def test_who_is_not_root_cannot_become_somebody_else(site, program):
     site.configure([9], more={"proxy": {"name": "p1", "user": "daemon"}})
-    program = site.build / "control" / "sluice-proxy"
     proxy = site.namespace.popen(["setpriv", "--reuid", USER, "--clear-groups", program, "--config", site.config_path])
     assert proxy.wait() == 1
     assert "proxy.user: cannot become user 'daemon': only root can" in proxy.output()
