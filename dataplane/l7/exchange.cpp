@@ -17,6 +17,8 @@ namespace {
 // A request whose headers took more than this gives the memory back.
 constexpr size_t kKeptHeaderBytes = 8 * 1024;
 constexpr size_t kKeptReplayBytes = 4 * 1024;
+// As long as all of it together is not more, none of it is.
+constexpr size_t kKeptBytes = std::min(kKeptHeaderBytes, kKeptReplayBytes);
 
 // Of a request that no route matches, until its answer has gone.
 const RoutePolicy kNoRoutePolicy;
@@ -65,8 +67,23 @@ void Exchange::charge_to(MemoryAccount& account) {
 // What it holds has changed.
 void Exchange::charge() {
   const size_t now = footprint();
+  if (now == charged_) return;
   account_->change(charged_, now);
   charged_ = now;
+}
+
+// From now on it counts as kept, and only what is of a usual size is.
+void Exchange::keep_for_later() {
+  size_t kept = charged_;
+  uncharge();
+  if (kept > sizeof(*this) + kKeptBytes) {
+    for (HeaderList* list : {&request_, &request_trailers_, &response_trailers_})
+      list->shrink(kKeptHeaderBytes);
+    if (replay_.capacity() > kKeptReplayBytes) std::vector<uint8_t>().swap(replay_);
+    kept = footprint();
+  }
+  charged_ = kept;
+  worker_.kept_exchange_bytes += kept;
 }
 
 void Exchange::recycle() {
@@ -85,10 +102,9 @@ void Exchange::recycle() {
   config_ = nullptr;
   route_counters_ = nullptr;
   logging_ = nullptr;
-  for (HeaderList* list : {&request_, &request_trailers_, &response_trailers_, &logged_fields_}) {
-    list->shrink(kKeptHeaderBytes);
+  for (HeaderList* list : {&request_, &request_trailers_, &response_trailers_, &logged_fields_})
     list->clear();
-  }
+  logged_fields_.shrink(kKeptHeaderBytes);
   for (std::string* text : {&client_path_, &client_authority_}) {
     if (text->capacity() > kKeptHeaderBytes) std::string().swap(*text);
     text->clear();
@@ -96,12 +112,9 @@ void Exchange::recycle() {
   to_upstream_.clear();
   to_client_.clear();
   replay_.clear();
-  if (replay_.capacity() > kKeptReplayBytes) std::vector<uint8_t>().swap(replay_);
-  uncharge();
   to_upstream_.charge_to(nullptr);
   to_client_.charge_to(nullptr);
-  charged_ = footprint();
-  worker_.kept_exchange_bytes += charged_;
+  keep_for_later();
   stalled_since_ = kNever;
   informational_ = informational_bytes_ = 0;
   sent_ = credited_ = received_ = answered_ = 0;

@@ -88,11 +88,13 @@ class Exchange : public ListLink<PendingTag> {
 
  private:
   void begin(ClientConnection& client, const CodecEvent& event);
+  void begin_beside(const Exchange& original, ClusterRuntime& cluster, MemoryAccount& account);
   // What it holds.
   size_t footprint() const;
   void charge_to(MemoryAccount& account);
   void charge();
   void uncharge();
+  void keep_for_later();
   void note_stall(bool moved);
   // Where to.
   bool normalize_path();

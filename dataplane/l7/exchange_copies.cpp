@@ -32,21 +32,27 @@ void Exchange::start_copies(const MatchedRoute& route) {
   }
 }
 
-void Exchange::begin_copy(Exchange& original, ClusterRuntime& cluster) {
+// An exchange without a client for the same request.
+void Exchange::begin_beside(const Exchange& original, ClusterRuntime& cluster, MemoryAccount& account) {
   is_copy_ = true;
-  original_ = &original;
   config_ = original.config_;
   ++config_->exchanges;
   route_ = original.route_;
   policy_ = original.policy_;
   cluster_ = &cluster;
-  began_at_ = active_at_ = original.began_at_;
+  began_at_ = original.began_at_;
   request_ = original.request_;
   request_ended_ = original.request_ended_;
   head_method_ = original.head_method_;
-  charge_to(worker_.unowned);  // it may live longer than its client
   grpc_ = original.grpc_;
   trace_ = original.trace_;
+  charge_to(account);
+}
+
+void Exchange::begin_copy(Exchange& original, ClusterRuntime& cluster) {
+  original_ = &original;
+  begin_beside(original, cluster, worker_.unowned);  // it may live longer than its client
+  active_at_ = original.began_at_;
   trace_.mirror = true;
   if (is_hash_policy(cluster.settings().pick.policy)) {
     hash_ = hash_of_keys(policy_->hash, request_, original.client_->address(),

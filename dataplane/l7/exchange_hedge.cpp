@@ -26,29 +26,18 @@ void Exchange::start_hedge() {
 }
 
 void Exchange::begin_hedge(Exchange& original) {
-  is_copy_ = true;
   hedged_ = &original;
-  config_ = original.config_;
-  ++config_->exchanges;
-  route_ = original.route_;
-  policy_ = original.policy_;
-  cluster_ = original.cluster_;
-  began_at_ = original.began_at_;
+  begin_beside(original, *original.cluster_, *original.account_);
   active_at_ = worker_.loop.now();
   deadline_ = original.deadline_;
   grpc_timeout_ = original.grpc_timeout_;
-  grpc_ = original.grpc_;
-  head_method_ = original.head_method_;
-  trace_ = original.trace_;
   hash_ = original.hash_;
   tried_ = original.tried_;
   tries_ = original.tries_;
   counts_as_retry_ = true;
-  request_ = original.request_;
-  request_ended_ = true;
   request_has_trailers_ = original.request_has_trailers_;
   request_trailers_ = original.request_trailers_;
-  charge_to(*original.account_);
+  charge();
   to_upstream_.append(original.replay_);
   dispatch();
 }
