@@ -11,6 +11,7 @@ from pathlib import Path
 import announce_bench
 import control_bench
 import l7_bench
+import l7_costs
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("SLUICE_BUILD", "build")
@@ -98,6 +99,15 @@ def bench_l7(quick):
         raise BenchError(str(error)) from error
 
 
+def bench_l7_costs():
+    """What the proxy's access log and traces cost; returns what --json writes."""
+    build("control/sluice-proxy")
+    try:
+        return l7_costs.bench_costs(BUILD / "control" / "sluice-proxy")
+    except (l7_bench.LoadFailed, AssertionError) as error:
+        raise BenchError(str(error)) from error
+
+
 def bench_control():
     """The control plane of an L4 node; returns what --json writes."""
     build("control/sluiced", "tests/bench/health_bench")
@@ -125,7 +135,7 @@ def bench_announce():
 
 
 BENCHES = {"announce": lambda quick: bench_announce(), "control": lambda quick: bench_control(),
-           "l4": lambda quick: bench_l4(), "l7": bench_l7}
+           "l4": lambda quick: bench_l4(), "l7": bench_l7, "l7-costs": lambda quick: bench_l7_costs()}
 
 
 def main():

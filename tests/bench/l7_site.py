@@ -60,7 +60,8 @@ SHAPES = [*(Shape(f"{connections}x{streams}", connections, streams, tls=tls)
 class Proxy:
     """A proxy under test, in front of the three servers of one kind."""
 
-    def __init__(self, site, name, servers, *, tls=False, counted=False):
+    def __init__(self, site, name, servers, *, tls=False, counted=False, more="", **more_places):
+        """`more` is added to its configuration; `more_places` are the values of further names there."""
         self.site, self.name, self.port = site, name, next(site.ports)
         self.scheme = "https" if tls else "http"
         self.directory = site.network.directory / f"{name}-{self.port}"
@@ -71,8 +72,8 @@ class Proxy:
         config = self.directory / template
         places = {f"backend{n}": port for n, port in enumerate(site.server_ports[servers], 1)}
         listen, files = (string.Template(text).substitute(site.certificate) for text in (TLS if tls else CLEARTEXT)[name])
-        config.write_text(string.Template((HERE / "l7" / template).read_text()).substitute(
-            places, port=self.port, directory=self.directory, tls=listen, tls_files=files))
+        config.write_text(string.Template((HERE / "l7" / template).read_text() + more).substitute(
+            places | more_places, port=self.port, directory=self.directory, tls=listen, tls_files=files))
         env = ["env", f"LD_PRELOAD={site.counter_library}", f"SLUICE_ALLOCATION_COUNT={self.allocations_path}"]
         self.process = site.namespace.popen(
             ["taskset", "-c", PROXY_CORE, *(env if counted else []),
@@ -151,10 +152,11 @@ class Site:
             for port in self.server_ports[kind]:
                 self.namespace.popen(["taskset", "-c", OTHERS_CORE, "nghttpd", "--no-tls", "-a", "127.0.0.1", "-m",
                                       "1000", "-d", www, *options, port])
-                wait_for(lambda port=port: self._listens(port), 5, "nghttpd to listen")
+                self.wait_for_port(port, "nghttpd")
 
-    def _listens(self, port):
-        return f":{port} " in self.namespace.run(["ss", "-Hltn"]).stdout
+    def wait_for_port(self, port, who):
+        """Until `who` listens there."""
+        wait_for(lambda: f":{port} " in self.namespace.run(["ss", "-Hltn"]).stdout, 5, f"{who} to listen")
 
     def load(self, proxy, shape, requests, *, rate=None):
         """Sends `requests` to the proxy, as fast as it answers or `rate` a second; returns Load. Raises LoadFailed."""
