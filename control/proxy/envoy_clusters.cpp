@@ -18,6 +18,13 @@ using l7::HttpVersion;
 constexpr uint32_t kHttp1Connections = 1024;
 constexpr std::string_view kHttpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
+void read_keepalive(const EnvoyMessage& keepalive, ClusterSettings& settings) {
+  if (!keepalive.present()) return;
+  keepalive.require("timeout");
+  keepalive.duration("interval", settings.ping_interval);
+  keepalive.duration("timeout", settings.ping_timeout);
+}
+
 void read_http2(const EnvoyMessage& http2, ClusterSettings& settings) {
   if (!http2.present()) return;
   settings.protocol = HttpVersion::kHttp2;
@@ -25,6 +32,7 @@ void read_http2(const EnvoyMessage& http2, ClusterSettings& settings) {
   http2.number("initial_connection_window_size", settings.http2.connection_window, 65535, 0x7fffffff);
   http2.number("max_concurrent_streams", settings.http2.max_concurrent_streams, 1, 0x7fffffff);
   read_envoy_malformed(http2, settings.http2.malformed_ends_connection);
+  read_keepalive(http2.message("connection_keepalive", "KeepaliveSettings"), settings);
 }
 
 /// typed_extension_protocol_options: a map with the type as its key.

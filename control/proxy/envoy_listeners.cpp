@@ -108,6 +108,10 @@ void read_manager(const EnvoyMessage& manager, ListenerSettings& listener, Envoy
   listener.http2_allowed = codec != Codec::kHttp1;
   const EnvoyMessage http2 = manager.message("http2_protocol_options", "Http2ProtocolOptions");
   read_http2(http2, listener.http2);
+  const EnvoyMessage keepalive = http2.message("connection_keepalive", "KeepaliveSettings");
+  if (keepalive.present())
+    http2.warn(*keepalive.node(), "connection_keepalive",
+               "not used for clients: keepalive_timeout and stall_timeout end those that have gone");
   bool stream_error = false;
   manager.flag("stream_error_on_invalid_http_message", stream_error);
   listener.http2.malformed_ends_connection = !stream_error;

@@ -78,6 +78,13 @@ void read_cluster(const ConfigSection& section, ProxyDraft& draft) {
   read_pick(section, cluster.pick);
   cluster.pick.zones.local_zone = draft.zone;
   read_milliseconds(section, "connect_timeout", cluster.connect_timeout);
+  read_milliseconds(section, "tcp_timeout", cluster.tcp_timeout);
+  read_milliseconds(section, "ping_interval", cluster.ping_interval);
+  if (cluster.ping_interval.count() != 0 && cluster.protocol == HttpVersion::kHttp1) {
+    section.report(*section.find("ping_interval"), "ping_interval",
+                   "HTTP/1.1 has no PING: leave it out; tcp_timeout finds a host that has gone");
+  }
+  read_milliseconds(section, "ping_timeout", cluster.ping_timeout);
   section.number("preconnect", cluster.preconnect);
   read_milliseconds(section, "pending_timeout", cluster.pending_timeout);
   if (cluster.protocol == HttpVersion::kHttp1) cluster.endpoint_connections = kHttp1Connections;

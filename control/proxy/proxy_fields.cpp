@@ -330,6 +330,16 @@ constexpr ConfigField kClusters[] = {
      "How long an endpoint's share grows after it appears or comes back.", 0, kHour},
     {"clusters[].connect_timeout", kTime, "1s",
      "How long a connection to an endpoint may take, TLS included.", 1, 600'000},
+    {"clusters[].tcp_timeout", kTime, "20s",
+     "How long the endpoint's TCP may leave bytes, or probes of an idle connection, unacknowledged until the "
+     "connection counts as lost; 0ms: as the kernel has it.",
+     0, kHour},
+    {"clusters[].ping_interval", kTime, "0ms: off",
+     "http2: after so long without a byte from the endpoint the connection is asked by a PING. gRPC servers "
+     "end connections that ask more often than every 5 minutes if they are not told to allow it.",
+     0, kHour},
+    {"clusters[].ping_timeout", kTime, "10s",
+     "Without a byte for so long after the PING the connection counts as lost.", 1, kHour},
     {"clusters[].preconnect", "", "0",
      "Connections that each worker makes to an endpoint before there are requests: when the endpoint "
      "appears, is "

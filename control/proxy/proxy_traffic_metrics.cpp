@@ -59,6 +59,9 @@ constexpr Metric kClusterConnects{"sluice_proxy_cluster_connects_total", kCounte
                                   "Attempts to connect to an endpoint."};
 constexpr Metric kClusterConnectFailures{"sluice_proxy_cluster_connect_failures_total", kCounter, "cluster",
                                          "Those of them that failed."};
+constexpr Metric kClusterSilences{
+    "sluice_proxy_cluster_ping_timeouts_total", kCounter, "cluster",
+    "Connections given up because the endpoint left a PING without an answer (`ping_timeout`)."};
 constexpr Metric kClusterReceived{"sluice_proxy_cluster_received_bytes_total", kCounter, "cluster",
                                   "Bytes of HTTP from endpoints; TLS not counted."};
 constexpr Metric kClusterSent{"sluice_proxy_cluster_sent_bytes_total", kCounter, "cluster",
@@ -95,6 +98,7 @@ constexpr Metric kAll[] = {kListenerClients,
                            kClusterConnections,
                            kClusterConnects,
                            kClusterConnectFailures,
+                           kClusterSilences,
                            kClusterReceived,
                            kClusterSent,
                            kEndpointConnections,
@@ -223,6 +227,7 @@ void write_clusters(Exposition& text, const l7::ProxySnapshot& snapshot) {
   write_sums(text, kClusterConnects, all, [](const Block& block) { return block.connects.read(); });
   write_sums(text, kClusterConnectFailures, all,
              [](const Block& block) { return block.connect_failures.read(); });
+  write_sums(text, kClusterSilences, all, [](const Block& block) { return block.silences.read(); });
   write_sums(text, kClusterReceived, all, [](const Block& block) { return block.bytes.received.read(); });
   write_sums(text, kClusterSent, all, [](const Block& block) { return block.bytes.sent.read(); });
 }

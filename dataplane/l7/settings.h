@@ -48,6 +48,9 @@ struct ClusterSettings {
   PickSettings pick;
   std::vector<Endpoint> endpoints;
   std::chrono::milliseconds connect_timeout{1000};
+  std::chrono::milliseconds tcp_timeout{20'000};  ///< for TCP's own acknowledgements; 0: as the kernel has it
+  std::chrono::milliseconds ping_interval{0};  ///< of silence, until the endpoint is asked (HTTP/2); 0: never
+  std::chrono::milliseconds ping_timeout{10'000};  ///< for any byte after that
   uint32_t preconnect = 0;  ///< connections to each endpoint, by each worker, before there are requests
   std::chrono::milliseconds pending_timeout{5000};  ///< how long a request waits for a connection
   uint32_t endpoint_connections = 32;               ///< to one endpoint, by one worker; at least 1

@@ -74,6 +74,7 @@ struct alignas(64) ClusterCounters {
   Counter moves;             ///< to another connection, because one ended in order
   Counter connects;          ///< attempts
   Counter connect_failures;  ///< of those
+  Counter silences;          ///< connections that were given up because a PING stayed without an answer
   TimeHistogram first_byte;  ///< from a whole request sent to the head of its answer
   OutcomeCounters outcomes;
   GrpcCounters grpc;

@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -101,12 +102,27 @@ int Transport::connect_result() const {
   return error;
 }
 
-Result<int> start_connect(const IpAddress& address, uint16_t port) {
+namespace {
+
+// Probes begin so early that two of them can be lost.
+void limit_silence(int fd, std::chrono::milliseconds limit) {
+  if (limit.count() == 0) return;
+  const int seconds = std::max(1, static_cast<int>(limit.count() / 3000));
+  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds);
+  set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(limit.count()));
+}
+
+}  // namespace
+
+Result<int> start_connect(const IpAddress& address, uint16_t port, std::chrono::milliseconds tcp_timeout) {
   sockaddr_storage storage;
   const socklen_t size = fill(storage, address, port);
   const int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return fail(fmt::format("cannot make a socket: {}", std::strerror(errno)));
   set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  limit_silence(fd, tcp_timeout);
   if (connect(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0 && errno != EINPROGRESS) {
     const int error = errno;
     close(fd);

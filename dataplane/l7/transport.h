@@ -1,6 +1,7 @@
 // The socket under a connection: bytes in and out, without waiting.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -49,9 +50,10 @@ class Transport {
   std::unique_ptr<TlsSession> tls_;
 };
 
-/// Begins to connect, without waiting; the socket is writable when it is over. Errors: descriptor limits, no
-/// route.
-Result<int> start_connect(const IpAddress& address, uint16_t port);
+/// Begins to connect, without waiting; the socket is writable when it is over. The connection is lost when
+/// what it has sent, or probes while it is idle, stay without acknowledgement for `tcp_timeout` (RFC 5482,
+/// RFC 9293 section 3.8.4); 0: as the kernel has it. Errors: descriptor limits, no route.
+Result<int> start_connect(const IpAddress& address, uint16_t port, std::chrono::milliseconds tcp_timeout);
 
 /// Takes a connection that waits at a listening socket, non-blocking and without delays of its own
 /// (TCP_NODELAY), and tells whose it is. Below 0: none waits, or no descriptor is left.

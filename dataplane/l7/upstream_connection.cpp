@@ -80,11 +80,41 @@ void UpstreamConnection::begin() {
     codec_.use_http1(Http1Session::Role::kClient, settings_->http1, output(), worker_.headers);
   }
   wake_output();
+  heard_at_ = worker_.loop.now();
+  if (settings_->ping_interval.count() != 0) watch_silence(settings_->ping_interval);
   pool_->on_connected();
 }
 
+void UpstreamConnection::watch_silence(std::chrono::milliseconds at_most) {
+  worker_.loop.timers().start(
+      silence_timer_, worker_.loop.now(), at_most,
+      [](void* self) { static_cast<UpstreamConnection*>(self)->on_silence(); }, this);
+}
+
+// An endpoint whose host or path has gone says nothing, and TCP may take it for one that has nothing to say:
+// it is asked (PING, RFC 9113 section 6.7), and any byte is an answer.
+void UpstreamConnection::on_silence() {
+  const auto silence = std::chrono::duration_cast<std::chrono::milliseconds>(worker_.loop.now() - heard_at_);
+  if (silence < settings_->ping_interval) {
+    watch_silence(settings_->ping_interval - silence);
+  } else if (!pinged_) {
+    pinged_ = true;
+    codec_.http2().ping(0);
+    wake_output();
+    watch_silence(settings_->ping_timeout);
+  } else {
+    pool_->note_silence();
+    close("the endpoint does not answer a PING");
+  }
+}
+
 void UpstreamConnection::on_input(std::span<const uint8_t>& input) {
-  codec_.forgive(worker_.loop.now());
+  heard_at_ = worker_.loop.now();
+  if (pinged_) {
+    pinged_ = false;
+    watch_silence(settings_->ping_interval);
+  }
+  codec_.forgive(heard_at_);
   while (true) {
     const CodecEvent event = codec_.next(input);
     if (event.kind == CodecEvent::Kind::kNone) break;
@@ -219,6 +249,7 @@ void UpstreamConnection::on_goaway(uint32_t last_processed) {
 
 void UpstreamConnection::on_closed(const char* why) {
   connect_timer_.stop();
+  silence_timer_.stop();
   pool_->forget(*this, why);
   drop_streams();
   worker_.closed.emplace_back(this);

@@ -52,6 +52,8 @@ class UpstreamConnection final : public Connection {
   void on_connected(int error) override;
   void on_handshake_done(std::string_view protocol) override;
   void on_timeout();
+  void watch_silence(std::chrono::milliseconds at_most);
+  void on_silence();
   bool on_end_of_input() override;
   bool on_event(const CodecEvent& event);
   void begin();
@@ -66,6 +68,9 @@ class UpstreamConnection final : public Connection {
   Codec codec_;
   Timer connect_timer_;
   std::chrono::milliseconds connect_timeout_;
+  Timer silence_timer_;
+  std::chrono::steady_clock::time_point heard_at_{};  // the last byte from it
+  bool pinged_ = false;                               // and nothing heard since
   bool connected_ = false;
   bool blocked_ = false;
 };

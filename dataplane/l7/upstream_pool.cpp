@@ -122,7 +122,7 @@ void UpstreamPool::serve_pending() {
 
 bool UpstreamPool::connect() {
   cluster_.counters().connects.add(1);
-  const auto fd = start_connect(id_.address, id_.port);
+  const auto fd = start_connect(id_.address, id_.port, cluster_.settings().tcp_timeout);
   if (!fd) {
     note_connect_failure(fd.error().message);
     return false;
@@ -155,6 +155,10 @@ void UpstreamPool::note_connect_failure(std::string_view why) {
   cluster_.counters().connect_failures.add(1);
   counters_.connect_failures.add(1);
   endpoint_->traffic->note_connect_failure(why, std::chrono::system_clock::now());
+}
+
+void UpstreamPool::note_silence() {
+  cluster_.counters().silences.add(1);
 }
 
 void UpstreamPool::forget(UpstreamConnection& connection, const char* why) {

@@ -37,6 +37,9 @@ class UpstreamPool {
   /// A connection is over. If it never was one, requests that wait are told (`why`).
   void forget(UpstreamConnection& connection, const char* why);
 
+  /// A connection is given up because the endpoint is silent.
+  void note_silence();
+
   /// A request counts at the endpoint from enter() to leave().
   void enter() {
     endpoint_->start_request();

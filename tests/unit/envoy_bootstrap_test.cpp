@@ -243,6 +243,18 @@ TEST(EnvoyBootstrap, ATypeThatIsNotExpectedIsNamed) {
                 "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"));
 }
 
+// --- PINGs
+
+TEST(EnvoyBootstrap, EndpointsAreAskedAsConnectionKeepaliveSays) {
+  Bootstrap text;
+  text.cluster = "http2_protocol_options: {connection_keepalive: {interval: 30s, timeout: 2s}}";
+  const auto& cluster = only_cluster(config_of(text));
+  EXPECT_EQ(cluster.ping_interval, seconds(30));
+  EXPECT_EQ(cluster.ping_timeout, seconds(2));
+  text.cluster = "http2_protocol_options: {connection_keepalive: {interval: 30s}}";
+  EXPECT_THAT(error_of(text), HasSubstr("timeout"));
+}
+
 // --- the table
 
 TEST(EnvoyBootstrap, TheDocumentIsTheTableWordForWord) {
