@@ -6,12 +6,15 @@
 
 #include <csignal>
 #include <ctime>
+#include <filesystem>
+#include <system_error>
 #include <vector>
 
 #include "control/file_limit.h"
 #include "control/log_line.h"
 #include "control/privileges.h"
 #include "control/proxy/proxy_api.h"
+#include "control/proxy/user_files.h"
 #include "control/syscall_filter.h"
 #include "dataplane/l7/kernel_tls.h"
 
@@ -22,24 +25,6 @@ namespace {
 constexpr uint64_t kFilesWanted = 1u << 20;
 // Below, the log warns.
 constexpr uint64_t kFewConnections = 10'000;
-
-/// Root that has become somebody else reads files as that one: a reload, or the next process, would fail.
-void warn_of_unreadable_files(const std::string& path, const l7::ProxySettings& settings) {
-  const auto check = [](const std::string& file) {
-    if (!file.empty() && euidaccess(file.c_str(), R_OK) != 0) {
-      spdlog::warn("event=file_not_readable file={} error=\"a reload will fail: let proxy.user read it\"",
-                   log_quoted(file));
-    }
-  };
-  check(path);
-  for (const auto& listener : settings.listeners) {
-    if (!listener.tls) continue;
-    for (const auto& certificate : listener.tls->certificates) {
-      check(certificate.certificate);
-      check(certificate.key);
-    }
-  }
-}
 
 /// The limit of open files, and how many connections of clients and to endpoints that is.
 void log_file_limit(uint64_t limit, const l7::ProxySettings& settings) {
@@ -154,10 +139,16 @@ void ProxyService::run() {
 }
 
 Result<void> ProxyService::open_api(const std::string& path, const std::optional<RunAs>& who) {
+  const std::string directory = std::filesystem::path(path).parent_path();
+  std::error_code ignored;
+  const bool was_there = std::filesystem::exists(directory, ignored);
   auto opened = ApiServer::open(io_, path, {}, "proxy.run_dir");
   if (!opened) return tl::unexpected(opened.error());
   if (who && chown(path.c_str(), who->uid, who->gid) != 0)
     return fail(fmt::format("{}: cannot be given to proxy.user", path));
+  // Whoever goes on as that user removes the socket at its end, and the next process makes its own.
+  if (who && !was_there && chown(directory.c_str(), who->uid, who->gid) != 0)
+    return fail(fmt::format("{}: cannot be given to proxy.user", directory));
   api_ = *std::move(opened);
   return {};
 }
@@ -219,8 +210,9 @@ Result<void> ProxyService::open_metrics() {
 
 Result<void> ProxyService::restrict_process(const std::optional<RunAs>& who) {
   if (who) {
+    if (geteuid() == 0) give_logs(config(), *who);
     if (auto changed = run_as(*who); !changed) return fail("proxy.user: " + changed.error().message);
-    warn_of_unreadable_files(given_.file.path, config().settings);
+    warn_of_user_files(given_.file.path, config());
   }
   const auto filtered = deny_syscalls();
   if (!filtered) spdlog::warn("event=syscall_filter_off error={}", log_quoted(filtered.error().message));
