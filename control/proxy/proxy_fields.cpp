@@ -252,7 +252,7 @@ constexpr ConfigField kRoutes[] = {
     {"max_request_bytes", "", "0", "The largest body of a request; 0: any.", 0, 1ull << 50},
     {"trace_percent", "0 to 100, with decimals if wanted", "the listener's",
      "How many of the traces that begin with a request of this route are recorded."},
-    {"retry", "a map", "what no endpoint has begun to work on, once", "When a request is sent again."},
+    {"retry", "a map", "what no endpoint has begun to work on, twice", "When a request is sent again."},
     {"retry.on", "a list of connect-failure, refused-stream, reset, 5xx, gateway-error, try-timeout",
      "connect-failure, refused-stream", "After what."},
     {"retry.statuses", "a list of HTTP statuses", "none", "After these answers, too."},
