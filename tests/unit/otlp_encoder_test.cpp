@@ -156,6 +156,15 @@ TEST(OtlpEncoder, AClientSpanSaysWhichEndpointAndWhichTry) {
                                                 {"sluice.cluster", "pages"}}));
 }
 
+TEST(OtlpEncoder, ATryOverTlsIsOfHttps) {
+  SpanRecord record = client_span();
+  record.secure = true;
+  record.peer = {IpAddress::parse("2001:db8::1").value(), 443};
+  const auto attributes = attributes_of(span_of(encoded(record, {{SpanText::kPath, "/cart"}})));
+  EXPECT_EQ(attributes.at("url.full"), "https://[2001:db8::1]:443/cart");
+  EXPECT_EQ(attributes.at("server.address"), "2001:db8::1");
+}
+
 TEST(OtlpEncoder, ACallIsNamedByItsServiceAndMethod) {
   SpanRecord record = server_span();
   record.grpc = true;

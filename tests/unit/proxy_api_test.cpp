@@ -293,6 +293,23 @@ TEST_F(ProxyApi, ExplainDrawsByWeightAndKeysStayTogether) {
   EXPECT_TRUE(none["clusters"][0]["hash"].is_null());
 }
 
+TEST_F(ProxyApi, ExplainTakesTheAddressThatTheRequestIsToComeFrom) {
+  const std::string by_address =
+      replaced(config_text(), "{header: x-user}]}\nclusters", "{source_address: true}]}\nclusters");
+  ASSERT_NE(by_address, config_text());
+  ASSERT_EQ(call("PUT", "/v1/config?volatile=1", "proxy: {name: p1}\n" + by_address).status, 200u);
+  std::set<std::string> hashes;
+  std::set<std::string> owners;
+  for (int host = 1; host <= 20; ++host) {
+    const json explained =
+        explain({{"url", "http://other/keyed"}, {"from", fmt::format("198.51.100.{}", host)}});
+    hashes.insert(explained["clusters"][0]["hash"].get<std::string>());
+    owners.insert(explained["answer"]["endpoint"].get<std::string>());
+  }
+  EXPECT_EQ(hashes.size(), 20u);
+  EXPECT_EQ(owners.size(), 2u);
+}
+
 TEST_F(ProxyApi, ExplainSeesThePathAndTheHostAsTheWorkersDo) {
   const json normal = explain({{"url", "http://Shop.Example:8080/x/../%61pi/y?q=1"}});
   EXPECT_EQ(normal["request"]["normal_path"], "/api/y?q=1");
@@ -342,7 +359,9 @@ TEST_F(ProxyApi, AllConnectionsAreCountedThoughFewAreShown) {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     ASSERT_EQ(connect(clients.back(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
   }
-  while (call("GET", "/v1/status").body["workers"][0]["clients"] != kClients) std::this_thread::yield();
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (call("GET", "/v1/status").body["workers"][0]["clients"] != kClients)
+    ASSERT_LT(std::chrono::steady_clock::now(), until) << "the worker has not taken all";
   const json ten = call("GET", "/v1/connections?limit=10").body;
   EXPECT_EQ(ten["matched"], kClients);
   EXPECT_EQ(ten["connections"].size(), 10u);

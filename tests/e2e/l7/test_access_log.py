@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from h2_client import H2Client
+from h2_client import Answer, H2Client
 from netns import run, wait_for
 from proxy_site import FRONT
 
@@ -98,6 +98,8 @@ def test_a_request_that_ends_late(site, log):
     client.finish(stream)
     line = log.next_has(status=200, **{"in": 4, "out": 2})
     assert line["answer_ms"] >= line["request_ms"] >= 250
+    # The client's time is not the endpoint's: that begins when the request is whole.
+    assert abs(line["answer_ms"] - line["request_ms"] - line["endpoint_ms"]) < 0.01
     client.close()
 
 
@@ -173,6 +175,49 @@ def test_requests_that_fail(site, log):
             line = log.next_has(outcome="answered", status=200, endpoint=f"127.0.0.1:{good.port}", route="again")
             found.append((line["tries"], line["flags"]))
         assert (2, flag) in found and set(found) <= {(1, None), (2, flag)}
+
+
+def test_a_second_try_beside_a_slow_first_one(site, log):
+    slow, fast = site.python_peer("h2_server.py", "slow"), site.nginx("fast", server="location = /hang { return 200; }")
+    site.start_proxy([], cluster={"endpoints": [{"address": "127.0.0.1", "port": port, "priority": place}
+                                                for place, port in enumerate((slow.port, fast.port))]},
+                     listener=routes({"cluster": "app", "retry": {"hedge_after": "100ms"}}), more={"access_log": log.config})
+    site.curl("/hang", "-o", "/dev/null")
+    log.next_has(outcome="answered", status=200, flags="hedged", tries=2, endpoint=f"127.0.0.1:{fast.port}")
+
+
+def test_a_request_that_a_server_leaves_to_another_connection(site, log):
+    server = site.python_peer("h2_server.py", "h1")
+    site.start_proxy([server.port], more={"access_log": log.config, "metrics": METRICS, "proxy": {"workers": 1}})
+    # The connection is there, so that both go to the server in one piece.
+    site.curl("/who")
+    log.next_has(flags=None, tries=1)
+    client = H2Client(site.namespace, FRONT)
+    both = [client.h2.get_next_available_stream_id(), client.h2.get_next_available_stream_id() + 2]
+    for stream, path in zip(both, ("/goaway", "/who")):
+        client.answers[stream] = Answer()
+        client.h2.send_headers(stream, [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "test")],
+                               end_stream=True)
+    client.flush()
+    assert [client.finish(stream).status for stream in both] == [200, 200]
+    lines = {line["path"]: line for line in (log.next(), log.next())}
+    assert [(lines[path]["flags"], lines[path]["tries"]) for path in ("/goaway", "/who")] == [(None, 1), ("moved", 1)]
+    moves = 'sluice_proxy_cluster_moves_total{cluster="app"}'
+    wait_for(lambda: metric(site, moves) == 1, 10, "the metric")
+    client.close()
+
+
+def test_bytes_that_the_client_has_not_taken_are_not_counted(site, log):
+    server = site.nginx("n1")
+    (server.www / "page").write_bytes(b"x" * 100_000)
+    site.start_proxy([server.port], more={"access_log": log.config})
+    client = H2Client(site.namespace, FRONT, window=1000)
+    stream = client.request("/page")
+    while len(client.answers[stream].body) < 1000:
+        client.read()
+    client.reset(stream)
+    log.next_has(outcome="client_gone", status=200, flags="cut_short", out=1000, tries=1)
+    client.close()
 
 
 def test_grpc_calls(site, log):

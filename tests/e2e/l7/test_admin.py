@@ -31,22 +31,40 @@ def fails(site, *words):
     return done.returncode, done.stderr
 
 
+def address(client):
+    return "127.0.0.1:%d" % client.socket.getsockname()[1]
+
+
 def test_what_the_proxy_carries_is_shown(site):
     server = site.python_peer("h2_server.py", "h1")
     site.start_proxy([server.port])
     assert site.curl("/who").stdout == "h1"
     client = H2Client(site.namespace, FRONT)
-    client.request("/hang")
-    wait_for(lambda: endpoints(site)[server.port]["active_requests"] == 1, 10, "the request to be under way")
+    client.request("/hang", "POST", body=b"x" * 5000)
+
+    def connections(*words):
+        return site.ctl_json("connections", *words)["connections"]
+
+    wait_for(lambda: [found["bytes_out"] > 5000 for found in connections("--cluster", "app")] == [True], 10,
+             "the request to be under way")
     endpoint = endpoints(site)[server.port]
     assert (endpoint["requests"], endpoint["failures"], endpoint["connections"]) == (1, 0, 1)
-    connections = site.ctl_json("connections")["connections"]
-    mine = [found for found in connections if found["peer"] == "127.0.0.1:%d" % client.socket.getsockname()[1]]
-    assert [(found["side"], found["listener"], found["protocol"], found["streams"]) for found in mine] == [
-        ("client", "front", "http2", 1)], connections
-    assert mine[0]["bytes_in"] > 24 and mine[0]["bytes_out"] > 0
-    upstreams = site.ctl_json("connections", "--cluster", "app")["connections"]
-    assert [(found["peer"], found["streams"]) for found in upstreams] == [(f"127.0.0.1:{server.port}", 1)]
+    assert endpoint["active_requests"] == 1
+    (mine,) = wait_for(lambda: len(found := connections("--side", "clients")) == 1 and found, 10, "curl's connection to be over")
+    assert (mine["side"], mine["listener"], mine["protocol"], mine["streams"]) == ("client", "front", "http2", 1)
+    assert mine["peer"] == address(client)
+    assert mine["bytes_in"] > 5000 > mine["bytes_out"] > 0
+    (upstream,) = connections("--side", "upstreams")
+    assert (upstream["side"], upstream["cluster"], upstream["peer"], upstream["streams"]) == (
+        "upstream", "app", f"127.0.0.1:{server.port}", 1)
+    assert upstream["bytes_out"] > 5000 > upstream["bytes_in"] > 0
+    # The oldest first, and of those as many as are asked for.
+    later = H2Client(site.namespace, FRONT)
+    wait_for(lambda: len(connections("--side", "clients")) == 2, 10, "another client")
+    assert [found["peer"] for found in connections("--side", "clients")] == [address(client), address(later)]
+    assert [found["peer"] for found in connections("--side", "clients", "--limit", "1")] == [address(client)]
+    assert "1 of 2; --limit shows more" in site.ctl("connections", "--side", "clients", "--limit", "1")
+    later.close()
     assert site.ctl_json("status")["outcomes"]["answered"] == 1
     requests = site.ctl_json("stats", "requests_total")["metrics"]
     assert {"outcome": "answered"} in [sample["labels"] for metric in requests for sample in metric["samples"]
@@ -92,6 +110,21 @@ def test_why_an_endpoint_gets_nothing_is_said_and_explained(site):
     assert "checks" in answer["advice"]
     assert site.curl("/who", "-o", "/dev/null", "-w", "%{http_code}").stdout == "503"
     assert "no_endpoint" in site.ctl("explain", f"GET http://test:{FRONT}/who")
+
+
+def test_a_cluster_that_is_full_is_explained(site):
+    server = site.python_peer("h2_server.py", "h1")
+    site.start_proxy([server.port], cluster={"max_requests": 1})
+    assert explain(site, f"http://test:{FRONT}/who")["answer"]["outcome"] == "answered"
+    client = H2Client(site.namespace, FRONT)
+    client.request("/hang")
+    wait_for(lambda: endpoints(site)[server.port]["active_requests"] == 1, 10, "the request to be under way")
+    answer = explain(site, f"http://test:{FRONT}/who")["answer"]
+    assert (answer["outcome"], answer["status"]) == ("circuit_open", 503)
+    assert answer["advice"] == "cluster app has max_requests open: raise it, or add endpoints"
+    # As it says.
+    assert site.curl("/who", "-o", "/dev/null", "-w", "%{http_code}").stdout == "503"
+    client.close()
 
 
 def test_an_ejection_is_shown_with_its_end(site):
@@ -142,19 +175,19 @@ def test_a_drain_that_does_not_end_in_time_says_what_is_left(site):
 
 def test_reload_and_put_under_load_drop_no_stream(site):
     servers = [site.nginx(f"n{number}", http=KEEP) for number in (1, 2, 3)]
-    sleeper = site.python_peer("h2_server.py", "sleeper")
-    routes = [{"prefix": "/sleep", "cluster": "slow"}, {"cluster": "app"}]
+    slow = site.python_peer("h2_server.py", "slow")
+    routes = [{"prefix": "/upload", "cluster": "slow"}, {"cluster": "app"}]
     listener = {"cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": routes}]}
 
     def settings(ports):
         clusters = [{"name": name, "policy": "round_robin", "endpoints": [{"address": "127.0.0.1", "port": port}
                                                                          for port in of]}
-                    for name, of in (("app", ports), ("slow", [sleeper.port]))]
+                    for name, of in (("app", ports), ("slow", [slow.port]))]
         return {"listener": listener, "more": {"clusters": clusters}}
 
     site.start_proxy([], **settings([servers[0].port]))
     client = H2Client(site.namespace, FRONT)
-    stream = client.request("/sleep/1500")
+    stream = client.request("/upload", "POST", end=False)
     load = site.start_h2load("/who", "-n", 2000, "-c", 2, "-m", 5, "--rps=400")
     wait_for(lambda: "progress: 20%" in load.output(), 20, "the load to be under way")
     site.configure([], **settings([servers[1].port]))
@@ -179,8 +212,11 @@ def test_reload_and_put_under_load_drop_no_stream(site):
     assert site.ctl_json("status")["config"]["from_file"] is True
     load.wait(60)
     assert Load(load.output()).bad == 0, load.output()
+    # Begun under the first configuration, ended under the last.
+    client.h2.send_data(stream, b"last", end_stream=True)
+    client.flush()
     answer = client.finish(stream)
-    assert answer.status == 200 and answer.body == b"sleeper"
+    assert answer.status == 200 and answer.body == b"slow"
 
 
 def test_drain_turns_the_health_answer_and_leave_ends_the_proxy(site):
@@ -193,14 +229,19 @@ def test_drain_turns_the_health_answer_and_leave_ends_the_proxy(site):
     assert health() == "200"
     assert "503" in site.ctl("drain")
     assert health() == "503"
+    assert site.ctl_json("status")["draining"] is True and "; draining\n" in site.ctl("status")
     assert site.curl("/who").stdout == "h1"
     site.ctl("undrain")
     assert health() == "200"
+    assert site.ctl_json("status")["draining"] is False and "; serving\n" in site.ctl("status")
     client = H2Client(site.namespace, FRONT)
-    stream = client.request("/sleep/700")
+    stream = client.request("/upload", "POST", end=False)
     assert client.finish(client.request("/who")).body == b"h1"
     assert site.ctl_json("drain", "--leave")["leaving"] is True
-    assert fails(site, "undrain")[0] == 1
+    assert fails(site, "undrain") == (1, "sluicectl: the proxy is about to end: there is no way back\n")
+    assert fails(site, "reload") == (1, "sluicectl: this process drains\n")
+    client.h2.send_data(stream, b"last", end_stream=True)
+    client.flush()
     assert client.finish(stream).body == b"h1"
     assert site.proxy.wait(10) == 0
     assert fails(site, "status") == (3, f"sluicectl: {site.run_dir}/proxy.sock: no such socket; is sluice-proxy running? "
@@ -223,6 +264,8 @@ def test_the_log_level_is_changed_and_events_tell_of_it(site):
 
     wait_for(lambda: "generation 2, by SIGHUP" in told(), 10, "the reload to be told")
     assert any("level info -> debug by uid" in text for text in told())
+    site.ctl("reload")
+    assert any("generation 3, by api, uid" in text for text in told())
 
 
 def test_a_second_proxy_is_refused_and_a_dead_one_is_replaced(site):

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from proxy_site import FRONT
 ROOT = Path(__file__).resolve().parents[3]
 LISTEN = "127.0.0.1:9109"
 DOCUMENTED = re.compile(r"^\| `(sluice_proxy_[a-z_]+)` \| (counter|gauge|histogram) \|", re.MULTILINE)
-PAGE = b"0123456789"
+PAGE = b"0123456789" * 20
 
 
 def route(name, **fields):
@@ -71,7 +72,7 @@ def serve_pages(site, **fields):
 @pytest.mark.smoke
 def test_every_level_counts_what_was_sent(site, scraper):
     server = serve_pages(site)
-    site.start_proxy([server.port], more=metrics(), listener=hosts(
+    site.start_proxy([server.port], more=metrics() | {"proxy": {"workers": 2}}, listener=hosts(
         route("direct", prefix="/hello", respond={"status": 200, "body": "hello"}),
         route("pages", prefix="/page"), route("rest")))
     assert site.h2load("/page", "-n", 300, "-c", 3, "-m", 10).good == 300
@@ -87,7 +88,8 @@ def test_every_level_counts_what_was_sent(site, scraper):
     assert scraper.value("listener_connections_total", protocol="http2", **here) == 3 + 4 + 1
     assert scraper.value("listener_connections_total", protocol="http1", **here) == 1
     assert scraper.value("listener_open_requests", **here) == 0
-    assert scraper.value("listener_received_bytes_total", **here) > 1000
+    # Requests are short, and answers are long.
+    assert 1000 < scraper.value("listener_received_bytes_total", **here) < 300 * len(PAGE)
     assert scraper.value("listener_sent_bytes_total", **here) > 300 * len(PAGE)
 
     pages = here | {"host": "site", "route": "pages"}
@@ -112,6 +114,11 @@ def test_every_level_counts_what_was_sent(site, scraper):
     assert 1 <= connections == scraper.value("endpoint_connections", **endpoint)
     assert scraper.value("cluster_connects_total", **app) == connections
     assert scraper.value("cluster_received_bytes_total", **app) > 300 * len(PAGE)
+    assert 1000 < scraper.value("cluster_sent_bytes_total", **app) < 300 * len(PAGE)
+
+    # Of all workers.
+    assert scraper.value("request_seconds_count") == scraper.value("request_seconds_bucket", le="+Inf") == 306
+    assert scraper.value("client_connections_total") == 3 + 4 + 1 + 1
 
     documented = set(DOCUMENTED.findall((ROOT / "docs/proxy-metrics.md").read_text()))
     assert {(family.name + ("_total" if family.type == "counter" else ""), family.type)
@@ -192,10 +199,69 @@ def test_failures_to_connect_are_counted_where_they_happen(site, scraper):
     assert failures >= 1
     assert scraper.value("endpoint_connect_failures_total", cluster="app", endpoint="127.0.0.1:9999") == failures
     assert scraper.value("endpoint_connections", cluster="app", endpoint="127.0.0.1:9999") == 0
-    assert scraper.value("cluster_retries_total", cluster="app") >= 1
+    # One request at a time: each failure is that of one request, which goes to the other server.
+    assert scraper.value("cluster_retries_total", cluster="app") == failures
+    assert scraper.value("cluster_connects_total", cluster="app") == failures + scraper.value(
+        "endpoint_connections", cluster="app", endpoint=f"127.0.0.1:{server.port}")
     said = re.compile(r'level=warning event=connect_failed cluster=app endpoint=127.0.0.1:9999 failures=\d+ '
                       r'error="Connection refused"')
     wait_for(lambda: said.search(site.proxy.output()), 10, "the log to say why")
+
+
+def test_a_client_that_says_nothing_is_counted_as_such(site, scraper):
+    server = serve_pages(site)
+    site.start_proxy([server.port], more=metrics())
+    labels = {"listener": "front", "protocol": "none"}
+    silent = site.namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
+    silent.connect(("127.0.0.1", FRONT))
+    scraper.wait_for_value(1, "listener_clients", **labels)
+    assert scraper.value("listener_connections_total", **labels) == 0
+    silent.close()
+    scraper.wait_for_value(1, "listener_connections_total", **labels)
+    assert scraper.value("listener_clients", **labels) == 0
+
+
+def test_handshakes_are_counted_at_the_side_where_they_were(site, scraper):
+    certificate, key = (site.network.directory / name for name in ("cert.pem", "key.pem"))
+    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate])
+    server = serve_pages(site, version="ssl http2", server=f"ssl_certificate {certificate}; ssl_certificate_key {key};")
+    site.start_proxy([server.port], more=metrics() | {"proxy": {"workers": 1}},
+                     listener={"tls": {"certificates": [{"certificate": str(certificate), "key": str(key)}]}},
+                     cluster={"tls": {"ca": str(certificate), "server_name": "localhost"}})
+    for _ in range(3):
+        done = site.namespace.run(["curl", "-sS", "--cacert", certificate, "--resolve", f"localhost:{FRONT}:127.0.0.1",
+                                   f"https://localhost:{FRONT}/page"])
+        assert done.stdout == PAGE.decode()
+    # Who does not trust it says so: an alert.
+    refused = site.namespace.run(["curl", "-sS", f"https://127.0.0.1:{FRONT}/page"], check=False)
+    assert refused.returncode == 60, refused.stderr
+    scraper.wait_for_value(3, "requests_total", outcome="answered")
+    assert scraper.value("tls_handshakes_total", side="endpoint") == 1
+    assert scraper.value("tls_resumed_total", side="endpoint") == scraper.value("tls_resumed_total", side="client") == 0
+    assert scraper.value("tls_handshakes_total", side="client") == 3
+    assert scraper.value("tls_failures_total", side="client", reason="refused_by_peer") == 1
+    assert not [labels for (name, labels), value in scraper.samples.items()
+                if name == "sluice_proxy_tls_failures_total" and ("side", "endpoint") in labels and value]
+
+
+def test_what_the_operator_does_is_shown(site, scraper):
+    server = serve_pages(site)
+    site.start_proxy([server.port], more=metrics())
+    scraper.wait_for_value(1, "config_last_reload_successful")
+    assert scraper.value("draining") == 0
+    good = site.config_path.read_text()
+    site.config_path.write_text("listeners: []")
+    site.proxy.send_signal(signal.SIGHUP)
+    wait_for(lambda: "event=reload_refused" in site.proxy.output(), 10, "the refusal")
+    scraper.wait_for_value(0, "config_last_reload_successful")
+    site.config_path.write_text(good)
+    site.proxy.send_signal(signal.SIGHUP)
+    scraper.wait_for_value(1, "config_last_reload_successful")
+    site.ctl("drain")
+    scraper.wait_for_value(1, "draining")
+    site.ctl("undrain")
+    scraper.wait_for_value(0, "draining")
 
 
 def test_alert_rules_and_dashboard_name_metrics_that_exist():

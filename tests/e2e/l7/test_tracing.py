@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from netns import wait_for
+from netns import run, wait_for
 from proxy_site import FRONT
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -78,7 +78,7 @@ def test_a_trace_goes_on_from_the_client_through_the_proxy_to_the_endpoint(site,
     assert tried["parentSpanId"] == asked["spanId"]
     assert values(pairs, "traceparent") == [f"00-{TRACE}-{tried['spanId']}-01"]
     assert values(pairs, "tracestate") == ["rojo=1,congo=2"]
-    assert asked["traceState"] == "rojo=1,congo=2"
+    assert asked["traceState"] == tried["traceState"] == "rojo=1,congo=2"
     assert asked["name"] == tried["name"] == "GET"
     assert asked["resource"] | {"service.version": ""} == {"service.name": "edge", "service.instance.id": "p1",
                                                            "service.version": ""}
@@ -162,21 +162,48 @@ def in_this_order(*ports):
     return [{"address": "127.0.0.1", "port": port, "priority": place} for place, port in enumerate(ports)]
 
 
-def test_each_try_has_its_span(site):
-    bad, good = site.python_peer("h2_server.py", "h1"), site.nginx("good", server="location = /refuse { return 200; }")
+@pytest.mark.parametrize("path,error", [("/refuse", "refused"), ("/reset", "reset"), ("/hang", "timeout")])
+def test_each_try_has_its_span(site, path, error):
+    bad, good = site.python_peer("h2_server.py", "h1"), site.nginx("good", server="location / { return 200; }")
     collector = Collector(site)
-    site.start_proxy([], cluster={"endpoints": in_this_order(bad.port, good.port)}, more=tracing())
-    assert site.curl("/refuse", "-o", "/dev/null", "-w", "%{http_code}").stdout == "200"
+    site.start_proxy([], cluster={"endpoints": in_this_order(bad.port, good.port)}, more=tracing(), listener={
+        "cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": [{"cluster": "app", "retry": {
+            "on": ["refused-stream", "reset", "try-timeout"], "max_retries": 1, "per_try_timeout": "200ms"}}]}]})
+    assert site.curl(path, "-o", "/dev/null", "-w", "%{http_code}").stdout == "200"
     spans = collector.spans(3)
     (asked,) = of_kind(spans, SERVER)
     assert asked["attributes"]["sluice.tries"] == 2
     tries = sorted((span for span in of_kind(spans, CLIENT) if span["parentSpanId"] == asked["spanId"]),
                    key=lambda span: span["attributes"].get("http.request.resend_count", 0))
     assert [span["attributes"]["server.port"] for span in tries] == [bad.port, good.port]
-    assert tries[0]["attributes"]["error.type"] == "refused" and tries[0]["status"] == {"code": 2}
+    assert tries[0]["attributes"]["error.type"] == error and tries[0]["status"] == {"code": 2}
     assert "http.response.status_code" not in tries[0]["attributes"]
     assert tries[1]["attributes"]["http.request.resend_count"] == 1 and "status" not in tries[1]
     assert asked["attributes"]["http.response.status_code"] == 200 and "status" not in asked
+
+
+def test_each_side_is_told_as_it_is(site, tmp_path):
+    """HTTP/1.1 from the client, HTTP/2 over TLS to the endpoint; and the other way round."""
+    words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+             "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    run(["openssl", *words, "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"])
+    secure = site.nginx("secure", version="ssl http2",
+                        http=f"ssl_certificate {tmp_path}/cert.pem; ssl_certificate_key {tmp_path}/key.pem;")
+    plain = site.nginx("plain", version="")
+    collector = Collector(site)
+    tls = {"ca": str(tmp_path / "cert.pem"), "server_name": "localhost"}
+    routes = [{"prefix": "/secure/", "cluster": "secure", "rewrite": {"prefix": "/"}}, {"cluster": "plain"}]
+    site.start_proxy([], listener={"cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
+                     more=tracing() | {"clusters": [
+                         {"name": "secure", "endpoints": in_this_order(secure.port), "tls": tls},
+                         {"name": "plain", "endpoints": in_this_order(plain.port), "protocol": "http1"}]})
+    done = site.namespace.run(["curl", "-sS", "--http1.1", f"http://127.0.0.1:{FRONT}/secure/who"])
+    assert done.stdout == "secure\n" and site.curl("/who").stdout == "plain\n"
+    found = {(span["attributes"]["sluice.cluster"], span["kind"]): span["attributes"] for span in collector.spans(4)}
+    versions = {key: attributes["network.protocol.version"] for key, attributes in found.items()}
+    assert versions == {("secure", SERVER): "1.1", ("secure", CLIENT): "2", ("plain", SERVER): "2", ("plain", CLIENT): "1.1"}
+    assert found["secure", CLIENT]["url.full"] == f"https://127.0.0.1:{secure.port}/who"
+    assert found["plain", CLIENT]["url.full"] == f"http://127.0.0.1:{plain.port}/who"
 
 
 def test_a_hedged_try_and_a_mirrors_copy_have_spans_of_their_own(site):
@@ -254,17 +281,30 @@ def test_a_collector_that_is_not_there_hurts_nobody_and_gets_its_spans_later(sit
 
 
 def test_a_collector_that_is_busy_is_asked_again_and_one_that_refuses_is_not(site, server):
-    collector = Collector(site, "503", "429/1", "200", "400")
+    collector = Collector(site, "503", "429/2", "200", "400")
     site.start_proxy([server.port], more=tracing())
     site.curl("/who")
     collector.spans(2)
-    assert len(collector.requests()) == 3
+    requests = collector.requests()
+    assert len(requests) == 3
+    # As late as it asked for, which is later than we would have come by ourselves.
+    assert requests[2]["at_ms"] - requests[1]["at_ms"] >= 2000
     assert metric(site, "export_failures_total", reason="status") == 2
     assert metric(site, "spans_dropped_total", reason="refused") == 0
     site.curl("/who")
     wait_for(lambda: metric(site, "spans_dropped_total", reason="refused") == 2, 10, "spans to be refused")
     site.curl("/who")
     assert len(collector.spans(4)) == 4
+
+
+def test_spans_that_a_collector_takes_in_part_are_counted_so(site, server):
+    collector = Collector(site, "200/rejects-1")
+    site.start_proxy([server.port], more=tracing())
+    site.curl("/who")
+    collector.spans(2)
+    wait_for(lambda: metric(site, "spans_dropped_total", reason="refused") == 1, 10, "the rejected one to be counted")
+    assert metric(site, "spans_exported_total") == 1
+    assert metric(site, "export_failures_total", reason="status") == 0
 
 
 def test_a_collector_that_hangs_holds_up_neither_requests_nor_the_end(site, server):

@@ -15,6 +15,7 @@ from proxy_site import FRONT, PEERS, PYTHON, REQUESTS, STATUSES
 
 SECOND = FRONT + 1
 DRAIN_S = 5
+METRICS = "127.0.0.1:9109"
 
 
 @pytest.fixture
@@ -29,10 +30,10 @@ class Upgrades:
         self.site = site
         self.socket = site.network.directory / "upgrade.sock"
 
-    def configure(self, servers, workers=1, proxy=None, **fields):
+    def configure(self, servers, workers=1, proxy=None, more=None, **fields):
         self.site.configure([server.port for server in servers], more={"proxy": {
             "name": "p1", "workers": workers, "drain_time": f"{DRAIN_S}s", "upgrade_socket": str(self.socket)}
-            | (proxy or {})}, **fields)
+            | (proxy or {})} | (more or {}), **fields)
 
     def launch(self, *words, **options) -> Process:
         program = self.site.build / "control" / "sluice-proxy"
@@ -146,12 +147,17 @@ def test_what_was_begun_is_ended_by_the_old_one(site, upgrades):
     server = site.python_peer("h2_server.py", "s")
     upgrades.start([server])
     client = H2Client(site.namespace, FRONT)
-    slow = client.request("/sleep/1500")
+    begun = client.request("/upload", "POST", end=False)
     client.finish(client.request("/"))
     old = upgrades.upgrade([server])
-    assert client.finish(slow).status == 200
+    while len(client.goaways) < 2:
+        client.read()
     # Two steps: the first leaves streams that are on their way alone.
     assert [int.from_bytes(one[:4], "big") for one in client.goaways] == [(1 << 31) - 1, 3]
+    client.h2.send_data(begun, b"last", end_stream=True)
+    client.flush()
+    answer = client.finish(begun)
+    assert answer.status == 200 and answer.body == b"s"
     assert old.wait(5) == 0
     client.close()
 
@@ -178,6 +184,49 @@ def test_listeners_may_come_and_go_in_the_same_step(site, upgrades):
     # And back: what was before the upgrade.
     upgrades.upgrade([server], workers=2)
     assert site.curl("/who").stdout == "n1\n"
+
+
+def test_metrics_and_control_socket_are_the_new_ones_while_the_old_one_still_has_clients(site, upgrades):
+    server = site.python_peer("h2_server.py", "s")
+    more = {"metrics": {"listen": METRICS}}
+    upgrades.start([server], more=more, proxy={"drain_time": "60s"})
+    client = H2Client(site.namespace, FRONT)
+    client.request("/hang")
+    client.finish(client.request("/"))
+    old = upgrades.upgrade([server], more=more, proxy={"name": "p2", "drain_time": "60s"})
+
+    def info():
+        text = site.namespace.run(["curl", "-sSf", "-m", "10", f"http://{METRICS}/metrics"]).stdout
+        return re.search(r'sluice_proxy_info{proxy="(\w+)"', text)[1]
+
+    wait_for(lambda: info() == "p2", 10, "the new one's metrics")
+    wait_for(lambda: site.ctl_json("status")["pid"] == site.proxy.pid, 10, "the new one at the control socket")
+    assert "event=metrics_not_served" not in site.proxy.output()
+    assert old.exit_status() is None
+    client.close()
+    assert old.wait(DRAIN_S) == 0
+    # It has not taken the socket's file with it.
+    assert site.ctl_json("status")["proxy"] == "p2"
+
+
+def test_what_the_old_one_found_unhealthy_gets_nothing_of_the_new_one(site, upgrades):
+    servers = [site.nginx(f"n{number}") for number in (1, 2)]
+
+    def care(**health):
+        return {"policy": "round_robin", "panic_percent": 0, "health": {"kind": "http2", "path": "/who", "fall": 1, "rise": 1} | health}
+
+    def standings():
+        endpoints = site.ctl_json("clusters", "app")["clusters"][0]["endpoints"]
+        return [endpoint["standing"] for endpoint in endpoints]
+
+    upgrades.start(servers, cluster=care(interval="200ms", timeout="100ms"))
+    servers[0].send_signal(signal.SIGSTOP)
+    wait_for(lambda: standings() == ["unhealthy", "serves"], 10, "the check to fail")
+    # The new one's own first check of it has no result yet.
+    upgrades.upgrade(servers, cluster=care(interval="60s", timeout="60s"))
+    assert [site.curl("/who", "-m", "5").stdout for _ in range(4)] == ["n2\n"] * 4
+    servers[0].send_signal(signal.SIGCONT)
+    wait_for(lambda: standings() == ["serves", "serves"], 10, "the new one's check to end")
 
 
 def test_a_second_one_by_mistake_is_refused(site, upgrades):
@@ -240,8 +289,11 @@ def test_a_new_process_that_is_killed_in_the_middle_changes_nothing(site, upgrad
     third = upgrades.launch("--upgrade")
     assert third.wait() == 1
     assert f"pid {new.pid} is about to take over" in third.output()
+    # A file that it would take at another time.
+    upgrades.configure([server], workers=2)
     old.send_signal(signal.SIGHUP)
-    wait_for(lambda: "event=reload_refused" in old.output(), 5, "the reload to be refused")
+    refused = r'event=reload_refused .*error="another process is about to take over"'
+    wait_for(lambda: re.search(refused, old.output()), 5, "the reload to be refused")
     new.send_signal(signal.SIGKILL)
     wait_for(lambda: f"event=handover_failed pid={new.pid}" in old.output(), 5, "the old one to notice")
     assert site.h2load("/who", "-n", 100, "-c", 100).good == 100
@@ -324,6 +376,44 @@ def test_systemd_is_told_which_process_goes_on(site, upgrades):
         manager.settimeout(10)
         os.kill(int(pid), signal.SIGTERM)
         assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_only_one_successor_at_a_time_is_started(site, upgrades):
+    server = site.nginx("n1")
+    old = upgrades.start([server])
+    config = site.config_path.read_text()
+    # A file that the successor does not get to the end of.
+    site.config_path.unlink()
+    os.mkfifo(site.config_path)
+    old.send_signal(signal.SIGUSR2)
+    wait_for(lambda: "event=upgrade_begun" in old.output(), 10, "a successor")
+    successor = int(re.search(r"event=upgrade_begun pid=(\d+)", old.output())[1])
+    old.send_signal(signal.SIGUSR2)
+    wait_for(lambda: f"pid {successor} has been started for it already; wait for it, or end it" in old.output(), 10,
+             "the refusal")
+    assert old.output().count("event=upgrade_begun") == 1
+    os.kill(successor, signal.SIGKILL)
+    wait_for(lambda: "the new process ended with signal 9" in old.output(), 10, "its end to be told of")
+    site.config_path.unlink()
+    site.config_path.write_text(config)
+    upgrades.upgrade([server])
+    assert site.curl("/who").stdout == "n1\n"
+
+
+def test_the_sockets_of_a_stranger_are_not_taken(site, upgrades):
+    server = site.nginx("n1")
+    folder = site.network.directory / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    upgrades.socket = folder / "upgrade.sock"
+    listen = ("import socket,sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print('listens', flush=True); "
+              "s.accept()[0].recv(1)")
+    stranger = site.namespace.popen(["setpriv", "--reuid", "65534", "--clear-groups", PYTHON, "-c", listen, upgrades.socket])
+    wait_for(lambda: "listens" in stranger.output(), 10, "the stranger to listen")
+    upgrades.configure([server])
+    new = upgrades.launch("--upgrade")
+    assert new.wait() == 1
+    assert f"{upgrades.socket}: belongs to user 65534, who is neither root nor" in new.output()
 
 
 def test_only_root_and_the_same_user_get_the_sockets(site, upgrades):

@@ -50,7 +50,8 @@ class Session(asyncio.Protocol):
             self.transport.close()
             return
         for event in events:
-            self.take(event)
+            if not self.transport.is_closing():
+                self.take(event)
         self.flush()
 
     def take(self, event):

@@ -2,10 +2,11 @@
 //
 //   span {...}      a span, its attributes as an object, that of its resource in "resource"
 //   invalid TEXT    a body that is no ExportTraceServiceRequest of OpenTelemetry's own schema
-//   request {...}   the request's path and header fields
+//   request {...}   the request's path and header fields, and when it had come ("at_ms", since this program began)
 //
 // otlp_collector.js PORT [ANSWER...]    the first requests are answered so: a status, STATUS/SECONDS with that
-//                                       Retry-After, or hang; 200 is what all later ones get
+//                                       Retry-After, 200/rejects-N with so many spans rejected, or hang; 200 is what
+//                                       all later ones get
 'use strict';
 const assert = require('assert');
 const http = require('http');
@@ -56,10 +57,13 @@ http.createServer((request, response) => {
   const pieces = [];
   request.on('data', (piece) => pieces.push(piece));
   request.on('end', () => {
-    console.log('request ' + JSON.stringify({ path: request.url, method: request.method, headers: request.headers }));
+    console.log('request ' + JSON.stringify({ path: request.url, method: request.method, headers: request.headers,
+                                              at_ms: performance.now() }));
     const answer = answers.shift() || '200';
     if (answer === 'hang') return;
-    const [status, wait] = answer.split('/');
+    const [status, more] = answer.split('/');
+    const [, rejected] = (more || '').split('rejects-');
+    const wait = rejected ? undefined : more;
     if (status === '200') {
       try {
         take(Buffer.concat(pieces).toString('utf8'));
@@ -69,6 +73,6 @@ http.createServer((request, response) => {
     }
     response.writeHead(Number(status), { 'content-type': 'application/json',
                                          ...(wait ? { 'retry-after': wait } : {}) });
-    response.end('{}');
+    response.end(rejected ? JSON.stringify({ partialSuccess: { rejectedSpans: rejected } }) : '{}');
   });
 }).listen(Number(port), '127.0.0.1');
