@@ -229,6 +229,11 @@ void Exchange::on_request_data(std::span<const uint8_t> data, bool end) {
   if (end && set_deadline_of_request()) arm();
 }
 
+// The endpoint's time begins when it has the request whole, unless it has answered already.
+void Exchange::note_asked() {
+  if (!endpoint_answered_) asked_at_ = active_at_;
+}
+
 void Exchange::send_or_keep(std::span<const uint8_t> data, bool end) {
   size_t sent = 0;
   if (upstream_ != nullptr && up.attached && to_upstream_.empty()) {
@@ -236,7 +241,7 @@ void Exchange::send_or_keep(std::span<const uint8_t> data, bool end) {
     credit_client(sent);
     upstream_->wrote();
     if (up.blocked) upstream_->note_blocked();
-    if (end && sent == data.size()) asked_at_ = active_at_;
+    if (end && sent == data.size()) note_asked();
   }
   if (sent < data.size()) to_upstream_.append(data.subspan(sent));
 }
@@ -272,7 +277,7 @@ void Exchange::pump_request() {
     }
   }
   active_at_ = worker_.loop.now();
-  if (up.local_closed) asked_at_ = active_at_;
+  if (up.local_closed) note_asked();
   upstream_->wrote();
   if (!is_copy_) client_->wrote();
 }

@@ -139,6 +139,7 @@ class Exchange : public ListLink<PendingTag> {
   // The request's and the response's way.
   const HeaderList& upstream_head();
   void send_or_keep(std::span<const uint8_t> data, bool end);
+  void note_asked();
   void pump_request();
   void pump_response();
   void credit_client(size_t sent);

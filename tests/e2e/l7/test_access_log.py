@@ -103,6 +103,21 @@ def test_a_request_that_ends_late(site, log):
     client.close()
 
 
+def test_an_endpoint_that_answers_before_it_has_the_whole_request(site, log):
+    server = site.python_peer("h2_server.py", "h1")
+    site.start_proxy([server.port], more={"access_log": log.config})
+    client = H2Client(site.namespace, FRONT)
+    stream = client.request("/talk", "POST", end=False)
+    while client.answers[stream].status is None:
+        client.read()
+    client.h2.send_data(stream, b"last", end_stream=True)
+    client.flush()
+    assert client.finish(stream).body == b"h1"
+    line = log.next_has(status=200, **{"in": 4, "out": 2})
+    assert line["request_ms"] > line["answer_ms"] >= line["endpoint_ms"] > 0
+    client.close()
+
+
 def curl_version():
     return run(["curl", "--version"]).stdout.split()[1]
 

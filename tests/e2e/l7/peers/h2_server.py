@@ -9,6 +9,7 @@
 /count          what came in: {path: number}    /early         103, then 200
 /hang           never answers                   /received      {path: [bytes of bodies, trailers]}
 /upload         its name, when all has come     /headers       [name, value] of each field of the request
+/talk           a head at once, its name when all has come
 /malformed      a body shorter than its content-length
 A line per stream that is reset by the other side: `reset PATH`.
 """
@@ -61,6 +62,8 @@ class Session(asyncio.Protocol):
             seen[path] += 1
             if path.partition("?")[0] == "/headers":
                 self.say(event.stream_id, json.dumps(event.headers).encode())
+            elif path == "/talk":
+                self.h2.send_headers(event.stream_id, [(":status", "200")])
             elif path not in ("/unread", "/upload"):
                 self.answer(event.stream_id, path)
         elif isinstance(event, h2.events.TrailersReceived):
@@ -72,6 +75,8 @@ class Session(asyncio.Protocol):
         elif isinstance(event, h2.events.StreamEnded):
             if self.paths[event.stream_id] == "/upload":
                 self.say_if_open(event.stream_id)
+            elif self.paths[event.stream_id] == "/talk":
+                self.h2.send_data(event.stream_id, NAME.encode(), end_stream=True)
         elif isinstance(event, h2.events.StreamReset):
             print(f"reset {self.paths.get(event.stream_id)}", flush=True)
 
