@@ -244,17 +244,11 @@ bool ClientConnection::upgrade(const CodecEvent& event) {
 }
 
 void ClientConnection::resume_streams() {
-  auto& streams = worker_.streams;
-  streams.clear();
-  blocked_ = false;
-  codec_.for_each_stream([&streams](CodecStream& stream) {
-    if (stream.blocked) streams.push_back(&stream);
-  });
-  for (CodecStream* stream : streams) exchange_of(*stream).on_client_writable();
+  codec_.for_each_writable([](CodecStream& stream) { exchange_of(stream).on_client_writable(); });
 }
 
 void ClientConnection::on_drained() {
-  if (blocked_) resume_streams();
+  resume_streams();
 }
 
 void ClientConnection::drain_after(std::chrono::milliseconds wait) {

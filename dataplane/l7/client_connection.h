@@ -50,8 +50,6 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
     wake_output();
     if (codec_.wants_end_of_output()) end_output_after_flush();
   }
-  /// A stream waits for the output to drain.
-  void note_blocked() { blocked_ = true; }
   /// A stream of this connection has ended.
   void on_exchange_over();
   void shut(const char* why) { close(why); }
@@ -132,7 +130,6 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   Time active_at_;
   uint32_t requests_ = 0;
   uint32_t watched_block_ = 0;  // the stream of head_since_, if it is about a header block
-  bool blocked_ = false;
   bool draining_ = false;
   SpokenProtocol spoken_ = SpokenProtocol::kNone;
   bool retiring_ = false;

@@ -62,10 +62,10 @@ class Codec {
   void detach(CodecStream& stream) { is_http2() ? http2().detach(stream) : http1().detach(stream); }
   /// The stream's state moves to another object, of another owner.
   void move(CodecStream& from, CodecStream& to, void* owner) {
-    to = from;
+    static_cast<CodecStreamState&>(to) = from;
     to.owner = owner;
     from.attached = false;
-    if (to.attached) is_http2() ? http2().replace(to) : http1().replace(to);
+    if (to.attached) is_http2() ? http2().replace(from, to) : http1().replace(to);
   }
   void announce_goaway() { is_http2() ? http2().announce_goaway() : http1().announce_goaway(); }
   void goaway(Http2Error error, std::string_view debug = {}) {
@@ -78,6 +78,19 @@ class Codec {
     return is_http2() ? http2().peer_extended_connect() : http1().peer_extended_connect();
   }
   bool goaway_received() { return is_http2() ? http2().goaway_received() : http1().goaway_received(); }
+  /// Calls `visit(CodecStream&)` for streams that found no room, as long as there is some: who has waited
+  /// longest comes first.
+  template <typename Visit>
+  void for_each_writable(Visit visit) {
+    if (undecided()) return;
+    if (!is_http2()) {
+      http1().for_each_stream([&visit](CodecStream& stream) {
+        if (stream.blocked) visit(stream);
+      });
+      return;
+    }
+    while (CodecStream* stream = http2().next_writable()) visit(*stream);
+  }
   template <typename Visit>
   void for_each_stream(Visit visit) {
     if (undecided()) return;

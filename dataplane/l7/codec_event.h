@@ -7,13 +7,13 @@
 
 #include "dataplane/l7/defence.h"
 #include "dataplane/l7/http2_frame.h"
+#include "dataplane/l7/intrusive_list.h"
 #include "dataplane/l7/message_rules.h"
 
 namespace sluice::l7 {
 
-/// A stream's state in the codec's eyes. It lives in its owner's object, from accept() or open() until
-/// `attached` is false.
-struct CodecStream {
+/// A stream's state in the codec's eyes.
+struct CodecStreamState {
   uint32_t id = 0;
   bool attached = false;       ///< the codec knows it
   bool remote_closed = false;  ///< the peer has sent its end
@@ -27,6 +27,18 @@ struct CodecStream {
   uint32_t unannounced = 0;  ///< bytes consumed that no WINDOW_UPDATE has given back yet
   int64_t body_left = -1;    ///< bytes that content-length still promises; -1: none promised
   void* owner = nullptr;
+};
+
+struct WaitingTag;
+
+/// A stream. It lives in its owner's object, from accept() or open() until `attached` is false; while others
+/// take all of the connection's room it stands in the codec's queue.
+struct CodecStream : CodecStreamState, ListLink<WaitingTag> {
+  /// As a new one.
+  void clear() {
+    unlink();
+    static_cast<CodecStreamState&>(*this) = {};
+  }
 };
 
 struct CodecEvent {

@@ -240,7 +240,6 @@ void Exchange::send_or_keep(std::span<const uint8_t> data, bool end) {
     sent = upstream_->codec().send_data(up, data, end);
     credit_client(sent);
     upstream_->wrote();
-    if (up.blocked) upstream_->note_blocked();
     if (end && sent == data.size()) note_asked();
   }
   if (sent < data.size()) to_upstream_.append(data.subspan(sent));
@@ -268,7 +267,6 @@ void Exchange::pump_request() {
     credit_client(sent);
     if (sent < piece.size()) break;
   }
-  if (up.blocked) upstream_->note_blocked();
   if (to_upstream_.empty() && request_ended_ && up.attached && !up.local_closed) {
     if (request_has_trailers_) {
       codec.send_headers(up, request_trailers_, true);

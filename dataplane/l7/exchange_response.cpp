@@ -90,7 +90,6 @@ void Exchange::on_response_data(std::span<const uint8_t> data, bool end) {
     upstream_->consumed(up, sent);
     upstream_->wrote();
     client_->wrote();
-    if (down.blocked) client_->note_blocked();
   }
   if (sent < data.size()) {
     to_client_.append(data.subspan(sent));
@@ -125,7 +124,6 @@ void Exchange::pump_response() {
     if (upstream_ != nullptr) upstream_->consumed(up, sent);
     if (sent < piece.size()) break;
   }
-  if (down.blocked) client_->note_blocked();
   note_stall(moved);
   if (to_client_.empty() && response_ended_ && down.attached && !down.local_closed) {
     if (response_has_trailers_) {

@@ -175,7 +175,7 @@ CodecEvent Http1Session::malformed_request(const char* why, uint16_t status) {
 }
 
 void Http1Session::accept(uint32_t id, CodecStream& stream, void* owner) {
-  stream = {};
+  stream.clear();
   stream.id = id;
   stream.owner = owner;
   stream.attached = true;

@@ -45,7 +45,7 @@ void Http1Session::switch_to_h2c() {
 
 void Http1Session::open(CodecStream& stream, void* owner, const HeaderList& fields, bool end_stream,
                         bool bodyless) {
-  stream = {};
+  stream.clear();
   stream.id = ++last_id_;
   stream.owner = owner;
   stream.attached = true;

@@ -85,6 +85,9 @@ class Http2Session {
   size_t send_data(CodecStream& stream, std::span<const uint8_t> data, bool end_stream);
   /// Whether send_data() would take any byte now.
   bool can_send(const CodecStream& stream) const;
+  /// Takes the stream out of the queue that has waited longest for the connection's window or room in the
+  /// output; nullptr if there is no room, or nobody waits.
+  CodecStream* next_writable();
   /// Gives back `bytes` of the stream's window: they have left this side's memory.
   void consumed(CodecStream& stream, size_t bytes);
   /// While `withhold` the connection's window is not opened further: what its streams send is bounded by what
@@ -97,7 +100,12 @@ class Http2Session {
   /// Forgets a stream of which nothing more is to be said.
   void detach(CodecStream& stream);
   /// Goes on with another object for an attached stream.
-  void replace(CodecStream& stream) { streams_.replace(stream); }
+  void replace(CodecStream& from, CodecStream& to) {
+    streams_.replace(to);
+    if (!from.linked()) return;
+    from.unlink();
+    waiting_.push_back(to);
+  }
   void ping(uint64_t opaque);
   /// First step of a graceful end (RFC 9113 section 6.8): announces the end, still takes new streams.
   void announce_goaway();
@@ -163,6 +171,8 @@ class Http2Session {
   const char* apply_setting(uint16_t id, uint32_t value, Http2Error& error);
   void close_remote(CodecStream& stream);
   void close_local(CodecStream& stream);
+  bool has_room() const;
+  void note_blocked(CodecStream& stream);
   bool is_idle(uint32_t id) const;
   // SETTINGS cannot make the connection's first window smaller (RFC 9113 section 6.9.2).
   uint32_t connection_window() const { return std::max(settings_.connection_window, kDefaultWindow); }
@@ -183,6 +193,7 @@ class Http2Session {
   ByteQueue& output_;
   HeaderList& scratch_;
   StreamTable<CodecStream> streams_;
+  IntrusiveList<CodecStream, WaitingTag> waiting_;  // their own windows are open
   HpackDecoder decoder_;
   std::unique_ptr<std::vector<uint8_t>> block_;  // a header block in several frames, which is rare
 

@@ -69,6 +69,7 @@ const char* Http2Session::apply_setting(uint16_t id, uint32_t value, Http2Error&
         const int64_t window = stream.send_window + change;
         overflow |= window > kMaxWindow;
         stream.send_window = static_cast<int32_t>(std::min<int64_t>(window, kMaxWindow));
+        if (stream.blocked) note_blocked(stream);
       });
       return overflow ? "SETTINGS_INITIAL_WINDOW_SIZE makes a window too large" : nullptr;
     }

@@ -87,7 +87,7 @@ void Http2Session::write_header_block(uint32_t id, const HeaderList& fields, boo
 }
 
 void Http2Session::accept(uint32_t id, CodecStream& stream, void* owner) {
-  stream = {};
+  stream.clear();
   stream.id = id;
   stream.owner = owner;
   stream.attached = true;
@@ -111,7 +111,7 @@ bool Http2Session::can_open() const {
 
 void Http2Session::open(CodecStream& stream, void* owner, const HeaderList& fields, bool end_stream,
                         bool bodyless) {
-  stream = {};
+  stream.clear();
   stream.id = next_local_;
   next_local_ += 2;
   stream.owner = owner;
@@ -130,8 +130,25 @@ void Http2Session::send_headers(CodecStream& stream, const HeaderList& fields, b
   if (end_stream) close_local(stream);
 }
 
+bool Http2Session::has_room() const {
+  return send_window_ > 0 && output_.size() < settings_.output_limit;
+}
+
 bool Http2Session::can_send(const CodecStream& stream) const {
-  return stream.send_window > 0 && send_window_ > 0 && output_.size() < settings_.output_limit;
+  return stream.send_window > 0 && has_room();
+}
+
+CodecStream* Http2Session::next_writable() {
+  if (waiting_.empty() || !has_room()) return nullptr;
+  CodecStream& stream = waiting_.front();
+  stream.unlink();
+  return &stream;
+}
+
+// Who found no room has a place in the queue, unless it is its own window that has to open.
+void Http2Session::note_blocked(CodecStream& stream) {
+  stream.blocked = true;
+  if (stream.send_window > 0 && !stream.linked()) waiting_.push_back(stream);
 }
 
 size_t Http2Session::send_data(CodecStream& stream, std::span<const uint8_t> data, bool end_stream) {
@@ -139,7 +156,10 @@ size_t Http2Session::send_data(CodecStream& stream, std::span<const uint8_t> dat
   if (can_send(stream)) {
     allowed = std::min<size_t>(data.size(), static_cast<size_t>(std::min(send_window_, stream.send_window)));
   }
-  stream.blocked = allowed < data.size();
+  send_window_ -= static_cast<int32_t>(allowed);
+  stream.send_window -= static_cast<int32_t>(allowed);
+  stream.blocked = false;
+  if (allowed < data.size()) note_blocked(stream);
   end_stream = end_stream && !stream.blocked;
   std::span<const uint8_t> left = data.first(allowed);
   if (left.empty() && !end_stream) return 0;
@@ -157,8 +177,6 @@ size_t Http2Session::send_data(CodecStream& stream, std::span<const uint8_t> dat
     left = left.subspan(now);
     credit_data_frame();
   } while (!left.empty());
-  send_window_ -= static_cast<int32_t>(allowed);
-  stream.send_window -= static_cast<int32_t>(allowed);
   if (end_stream) close_local(stream);
   return allowed;
 }
@@ -192,6 +210,7 @@ void Http2Session::reset(CodecStream& stream, Http2Error error) {
 void Http2Session::detach(CodecStream& stream) {
   if (!stream.attached) return;
   streams_.erase(stream.id);
+  stream.unlink();
   stream.attached = false;
 }
 

@@ -1,6 +1,7 @@
 #include "dataplane/l7/timer_wheel.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace sluice::l7 {
 
@@ -23,6 +24,8 @@ void TimerWheel::start(Timer& timer, Clock::time_point now, std::chrono::millise
   // One tick more, for the part of the current one that is over already.
   timer.due_tick_ = std::max(tick_of(now + std::max(after, std::chrono::milliseconds(0))) + 1, tick_ + 1);
   Timer& head = slot(timer.due_tick_);
+  const size_t number = static_cast<size_t>(timer.due_tick_) % kSlots;
+  used_[number / 64] |= uint64_t{1} << (number % 64);
   timer.previous_ = head.previous_;
   timer.next_ = &head;
   head.previous_->next_ = &timer;
@@ -60,12 +63,24 @@ void TimerWheel::advance(Clock::time_point now) {
   }
 }
 
-int TimerWheel::sleep_ms(Clock::time_point now) const {
-  // Timers of a later turn look due here too; waking once per turn for them costs nothing.
-  for (int64_t tick = tick_ + 1; tick <= tick_ + static_cast<int64_t>(kSlots); ++tick) {
-    const Timer& head = slot(tick);
-    if (head.next_ == &head) continue;
-    const auto due = start_ + tick * kTick;
+int TimerWheel::sleep_ms(Clock::time_point now) {
+  const auto first = static_cast<size_t>(tick_ + 1);
+  for (size_t ahead = 0; ahead < kSlots;) {
+    const size_t at = (first + ahead) % kSlots;
+    const uint64_t from_here = used_[at / 64] >> (at % 64);
+    if (from_here == 0) {
+      ahead += 64 - at % 64;
+      continue;
+    }
+    ahead += static_cast<size_t>(std::countr_zero(from_here));
+    const size_t found = (first + ahead) % kSlots;
+    const Timer& head = slots_[found];
+    if (head.next_ == &head) {
+      used_[found / 64] &= ~(uint64_t{1} << (found % 64));  // its timers have been stopped
+      continue;
+    }
+    // Timers of a later turn look due here too; waking once per turn for them costs nothing.
+    const auto due = start_ + static_cast<int64_t>(first + ahead) * kTick;
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(due - now).count();
     return static_cast<int>(std::max<int64_t>(wait, 0));
   }

@@ -54,7 +54,7 @@ class TimerWheel {
   /// Calls what is due. Callbacks may start and stop any timer.
   void advance(Clock::time_point now);
   /// How long to sleep at most, in milliseconds; -1 without timers in sight. A long sleep ends once per turn.
-  int sleep_ms(Clock::time_point now) const;
+  int sleep_ms(Clock::time_point now);
 
  private:
   static constexpr size_t kSlots = 1024;
@@ -63,11 +63,13 @@ class TimerWheel {
     return std::chrono::duration_cast<std::chrono::milliseconds>(time - start_) / kTick;
   }
   Timer& slot(int64_t tick) { return slots_[static_cast<size_t>(tick) % kSlots]; }
-  const Timer& slot(int64_t tick) const { return slots_[static_cast<size_t>(tick) % kSlots]; }
 
   Clock::time_point start_;
   int64_t tick_ = 0;                 // all before it are done
   std::array<Timer, kSlots> slots_;  // heads of rings
+  // A bit for each slot, set where a timer was put: an empty wheel is 16 words to look at, not 1024 lines of
+  // memory.
+  std::array<uint64_t, kSlots / 64> used_{};
 };
 
 }  // namespace sluice::l7

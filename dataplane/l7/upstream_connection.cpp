@@ -206,17 +206,11 @@ void UpstreamConnection::drop_streams() {
 }
 
 void UpstreamConnection::resume_streams() {
-  auto& streams = worker_.streams;
-  streams.clear();
-  blocked_ = false;
-  codec_.for_each_stream([&streams](CodecStream& stream) {
-    if (stream.blocked) streams.push_back(&stream);
-  });
-  for (CodecStream* stream : streams) exchange_of(*stream).on_upstream_writable();
+  codec_.for_each_writable([](CodecStream& stream) { exchange_of(stream).on_upstream_writable(); });
 }
 
 void UpstreamConnection::on_drained() {
-  if (blocked_) resume_streams();
+  resume_streams();
   if (!closed()) pool_->serve_pending();  // those that found the output full
 }
 

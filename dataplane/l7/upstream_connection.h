@@ -37,8 +37,6 @@ class UpstreamConnection final : public Connection {
     wake_output();
     if (codec_.wants_end_of_output()) end_output_after_flush();
   }
-  /// A stream waits for the output to drain.
-  void note_blocked() { blocked_ = true; }
   /// Nobody waits for the stream any more: cancels it if it is still open.
   void leave(CodecStream& stream);
   void shut(const char* why) { close(why); }
@@ -72,7 +70,6 @@ class UpstreamConnection final : public Connection {
   std::chrono::steady_clock::time_point heard_at_{};  // the last byte from it
   bool pinged_ = false;                               // and nothing heard since
   bool connected_ = false;
-  bool blocked_ = false;
 };
 
 }  // namespace sluice::l7

@@ -99,7 +99,6 @@ struct WorkerContext {
   SpanRings::Pointer span_rings;               ///< nullptr: nothing was ever traced
   SpanTexts span_texts;                        ///< scratch: of a span that is being made
   std::string text;                            ///< scratch: a field that is being made
-  std::vector<CodecStream*> streams;           ///< scratch: streams to be visited
   WorkerEvents events;
 };
 

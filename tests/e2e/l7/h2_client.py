@@ -25,17 +25,18 @@ class Answer:
 
 
 class H2Client:
-    """One connection, cleartext with prior knowledge. A stream's window is `window` bytes and grows by grant() only."""
+    """One connection, cleartext with prior knowledge. A stream's window is `window` bytes and grows by grant() only.
+    The connection's own is as large as it can be, unless `narrow`: then it is 65535 bytes, and grows likewise."""
 
-    def __init__(self, namespace, port, *, window=65535, host="127.0.0.1", timeout_s=20):
+    def __init__(self, namespace, port, *, window=65535, narrow=False, host="127.0.0.1", timeout_s=20):
         self.socket = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.socket.settimeout(timeout_s)
         self.socket.connect((host, port))
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.h2.initiate_connection()
         self.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window})
-        # The connection's own window is no subject of these tests.
-        self.h2.increment_flow_control_window((1 << 31) - 1 - 65535)
+        if not narrow:
+            self.h2.increment_flow_control_window((1 << 31) - 1 - 65535)
         self.flush()
         self.answers = {}
         self.unread = b""
@@ -69,7 +70,7 @@ class H2Client:
         return sent
 
     def grant(self, stream, size):
-        """Opens the window of a stream further."""
+        """Opens the window of a stream further; None: the connection's."""
         self.h2.increment_flow_control_window(size, stream)
         self.flush()
 

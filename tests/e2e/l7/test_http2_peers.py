@@ -181,6 +181,27 @@ def test_a_reader_that_stops_holds_only_its_own_stream(site, large_file):
     client.close()
 
 
+def test_a_small_answer_gets_its_turn_beside_a_large_one(site, large_file):
+    """Both wait for the connection's window, which the client opens little by little."""
+    server = site.nginx("n1", server='location = /small { return 200 "' + "x" * 3000 + '"; }')
+    (server.www / "large.bin").symlink_to(large_file)
+    site.start_proxy([server.port])
+    client = H2Client(site.namespace, FRONT, window=1 << 30, narrow=True)
+    large = client.answers[client.request("/large.bin")]
+    while len(large.body) < 65535:
+        client.read()
+    small = client.answers[client.request("/small")]
+    while small.status is None:
+        client.read()
+    for _ in range(2):
+        before = len(large.body) + len(small.body)
+        client.grant(None, 8192)
+        while len(large.body) + len(small.body) < before + 8192 and not large.ended:
+            client.read()
+    assert len(small.body) == 3000, "the large answer took all of the window"
+    client.close()
+
+
 def test_a_server_that_does_not_read_holds_only_that_upload(site):
     server = site.python_peer("h2_server.py", "h1")
     site.start_proxy([server.port])
