@@ -264,8 +264,12 @@ def test_the_log_level_is_changed_and_events_tell_of_it(site):
 
     wait_for(lambda: "generation 2, by SIGHUP" in told(), 10, "the reload to be told")
     assert any("level info -> debug by uid" in text for text in told())
-    site.ctl("reload")
-    assert any("generation 3, by api, uid" in text for text in told())
+    endpoint = f"127.0.0.1:{server.port}"
+    for words, said in (("reload", "generation 3, by api, uid"), (f"endpoint drain app {endpoint}", f"app {endpoint} drain by api, uid"),
+                        (f"endpoint undrain app {endpoint}", f"app {endpoint} undrain by api, uid"),
+                        ("drain", "drain by api, uid"), ("undrain", "undrain by api, uid")):
+        site.ctl(*words.split())
+        assert any(text.startswith(said) for text in told()), (words, told())
 
 
 def test_a_second_proxy_is_refused_and_a_dead_one_is_replaced(site):

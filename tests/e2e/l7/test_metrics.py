@@ -245,6 +245,26 @@ def test_handshakes_are_counted_at_the_side_where_they_were(site, scraper):
                 if name == "sluice_proxy_tls_failures_total" and ("side", "endpoint") in labels and value]
 
 
+def test_what_is_under_way_is_shown(site, scraper):
+    server = serve_pages(site, version="")
+    site.start_proxy([server.port], more=metrics(), cluster={"protocol": "http1", "endpoint_connections": 1})
+    server.send_signal(signal.SIGSTOP)
+    client = H2Client(site.namespace, FRONT)
+    streams = [client.request("/page") for _ in range(3)]
+    # One has the connection, the others wait for it.
+    scraper.wait_for_value(2, "cluster_pending_requests", cluster="app")
+    open_requests = [("listener_open_requests", {"listener": "front"}), ("cluster_active_requests", {"cluster": "app"}),
+                     ("endpoint_active_requests", {"cluster": "app", "endpoint": f"127.0.0.1:{server.port}"})]
+    for name, labels in open_requests:
+        assert scraper.value(name, **labels) == 3, name
+    server.send_signal(signal.SIGCONT)
+    assert [client.finish(stream).status for stream in streams] == [200] * 3
+    scraper.wait_for_value(0, "cluster_pending_requests", cluster="app")
+    for name, labels in open_requests:
+        assert scraper.value(name, **labels) == 0, name
+    client.close()
+
+
 def test_what_the_operator_does_is_shown(site, scraper):
     server = serve_pages(site)
     site.start_proxy([server.port], more=metrics())

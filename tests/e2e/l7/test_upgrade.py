@@ -65,6 +65,15 @@ class Upgrades:
         return found
 
 
+def open_sockets(pid):
+    """The inodes of its sockets, one for each descriptor."""
+    def links():
+        return [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
+
+    # Once more if one is closed meanwhile.
+    return [link for link in wait_for(links, 5, "all descriptors to be seen") if link.startswith("socket:")]
+
+
 def stopped(process):
     """Its output, after SIGTERM."""
     process.send_signal(signal.SIGTERM)
@@ -397,6 +406,29 @@ def test_only_one_successor_at_a_time_is_started(site, upgrades):
     site.config_path.unlink()
     site.config_path.write_text(config)
     upgrades.upgrade([server])
+    assert site.curl("/who").stdout == "n1\n"
+
+
+def test_a_successor_has_what_is_handed_over_and_nothing_else(site, upgrades):
+    """A descriptor that is inherited would keep a client's connection open, or a listening socket that nobody accepts from."""
+    server = site.nginx("n1")
+    upgrades.start([server], workers=2)
+    # What has itself been handed over is among what may be inherited.
+    assert upgrades.upgrade([server], workers=2).wait(DRAIN_S + 5) == 0
+    old = site.proxy
+    client = H2Client(site.namespace, FRONT)
+    client.finish(client.request("/who"))
+    before = set(open_sockets(old.pid))
+    old.send_signal(signal.SIGUSR2)
+    wait_for(lambda: "event=handed_over" in old.output(), 20, "the next process to take over")
+    successor = int(re.search(r"event=handed_over to_pid=(\d+)", old.output())[1])
+    wait_for(lambda: upgrades.listening()[FRONT] == [{successor}] * 2, 10, "the old one to let go")
+    after = open_sockets(successor)
+    # Two listening sockets, and the one where the next process asks.
+    assert sorted(after) == sorted(set(after)) and len(before & set(after)) == 3
+    client.close()
+    assert old.wait(DRAIN_S + 5) == 0
+    site.proxy = upgrades.wait_until_started(upgrades.launch("--upgrade"))
     assert site.curl("/who").stdout == "n1\n"
 
 
