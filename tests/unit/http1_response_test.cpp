@@ -8,7 +8,6 @@
 namespace sluice::l7 {
 namespace {
 
-const Fields kGet = {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}};
 const Fields kHead = {{":method", "HEAD"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}};
 
 enum class After { kReusable, kClosing };

@@ -20,6 +20,11 @@ using Role = Http1Session::Role;
 /// A head in words: {{":method", "GET"}, ...}.
 using Fields = std::vector<std::pair<std::string_view, std::string_view>>;
 
+/// The simplest request, in words and on the wire, and the simplest response.
+inline const Fields kGet = {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}};
+inline const std::string kGetText = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+inline const Fields kNoContent = {{":status", "204"}};
+
 inline HeaderList list_of(const Fields& fields) {
   HeaderList list;
   for (const auto& [name, value] : fields) list.add(name, value);

@@ -52,7 +52,7 @@ TEST_F(TlsCertificateTest, WithoutAlternativeNamesTheCommonNameCounts) {
 
 TEST_F(TlsCertificateTest, ReadsTheChainBehindTheCertificate) {
   auto files = authority.issue("site", {});
-  const std::string chain = TestFolder::read(files.certificate) + TestFolder::read(authority.file());
+  const std::string chain = test::text_of(files.certificate) + test::text_of(authority.file());
   files.certificate = folder.write("chain.pem", chain);
   const auto loaded = load_tls_certificate(files);
   ASSERT_TRUE(loaded) << loaded.error().message;
@@ -105,7 +105,7 @@ TEST_F(TlsCertificateTest, RefusesWhatIsNotPem) {
 
 TEST_F(TlsCertificateTest, RefusesADamagedChain) {
   auto files = authority.issue("site", {});
-  const std::string leaf = TestFolder::read(files.certificate);
+  const std::string leaf = test::text_of(files.certificate);
   files.certificate =
       folder.write("chain.pem", leaf + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
   EXPECT_THAT(refusal(files), HasSubstr("certificate 2 of its chain is damaged"));
@@ -153,7 +153,7 @@ TEST_F(TlsCertificateTest, ReadsAStaple) {
   const auto loaded = load_tls_certificate(files);
   ASSERT_TRUE(loaded) << loaded.error().message;
   ASSERT_TRUE(loaded->staple);
-  EXPECT_EQ(loaded->staple->der, TestFolder::read(files.ocsp_staple));
+  EXPECT_EQ(loaded->staple->der, test::text_of(files.ocsp_staple));
   EXPECT_TRUE(loaded->staple->good);
   EXPECT_GT(loaded->staple->until, system_clock::now() + hours(23));
   EXPECT_THAT(certificate_warnings(*loaded, system_clock::now()), IsEmpty());

@@ -7,10 +7,7 @@
 #include <unistd.h>
 
 #include "dataplane/l7/kernel_tls.h"
-#include "dataplane/l7/tls_client_context.h"
-#include "dataplane/l7/tls_server_context.h"
-#include "tests/unit/tls_files.h"
-#include "tests/unit/tls_link.h"
+#include "tests/unit/tls_context_site.h"
 
 namespace sluice::l7 {
 namespace {
@@ -19,58 +16,11 @@ using std::chrono::hours;
 using std::chrono::system_clock;
 using test::KeyKind;
 using test::Link;
-using test::TestAuthority;
-using test::TestFolder;
+using test::TlsContextTest;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-class TlsContextTest : public testing::Test {
- protected:
-  TlsContextTest() {
-    server.certificates = {
-        authority.issue("site", {.common_name = "site", .alternatives = "DNS:www.example.com,IP:127.0.0.1"})};
-    client.ca = authority.file();
-  }
-
-  TlsServerContext::Pointer serve() {
-    auto made = TlsServerContext::load(server, keys, system_clock::now());
-    EXPECT_TRUE(made) << made.error().message;
-    return made ? *made : nullptr;
-  }
-  TlsClientContext::Pointer reach() {
-    auto made = TlsClientContext::load(client, system_clock::now());
-    EXPECT_TRUE(made) << made.error().message;
-    return made ? *made : nullptr;
-  }
-  std::string server_refusal() {
-    const auto made = TlsServerContext::load(server, keys, system_clock::now());
-    return made ? "accepted" : made.error().message;
-  }
-  std::string client_refusal() {
-    const auto made = TlsClientContext::load(client, system_clock::now());
-    return made ? "accepted" : made.error().message;
-  }
-  /// A client that asks for `name` and trusts anything.
-  TlsClientContext::Pointer asking_for(const std::string& name) {
-    TlsClientSettings settings;
-    settings.verify = false;
-    settings.server_name = name;
-    return *TlsClientContext::load(settings, system_clock::now());
-  }
-  std::string shown_to(const TlsServerContext::Pointer& context, const std::string& name) {
-    Link link(context, asking_for(name));
-    return link.shake() ? link.client.tls()->peer_subject() : tls_failure_name(link.server_failure());
-  }
-
-  TestFolder folder;
-  TestAuthority authority{folder, "authority"};
-  TestAuthority stranger{folder, "stranger"};
-  std::shared_ptr<TlsTicketKeys> keys = std::make_shared<TlsTicketKeys>(TlsTicketKeys::Clock::now());
-  TlsServerSettings server;
-  TlsClientSettings client;
-};
 
 // --- names
 
@@ -255,7 +205,7 @@ TEST_F(TlsContextTest, TheChainIsWhatTheFileSays) {
   EXPECT_EQ(sk_X509_num(SSL_get_peer_cert_chain(link.raw_client())), 1);
   auto& files = server.certificates.front();
   files.certificate =
-      folder.write("chain.pem", TestFolder::read(files.certificate) + TestFolder::read(authority.file()));
+      folder.write("chain.pem", test::text_of(files.certificate) + test::text_of(authority.file()));
   Link longer(serve(), raw.get());
   ASSERT_TRUE(longer.shake());
   EXPECT_EQ(sk_X509_num(SSL_get_peer_cert_chain(longer.raw_client())), 2);
@@ -348,143 +298,6 @@ TEST_F(TlsContextTest, ProtocolNamesHaveALength) {
   EXPECT_THAT(client_refusal(), HasSubstr("1 to 255 letters"));
 }
 
-// --- sessions
-
-/// Whether a second connection resumes what the first one has learned; both with all of TLS 1.3 or 1.2.
-class TlsResumptionTest : public TlsContextTest, public testing::WithParamInterface<int> {
- protected:
-  TlsResumptionTest() : raw(SSL_CTX_new(TLS_client_method())) {
-    SSL_CTX_set_max_proto_version(raw.get(), GetParam());
-    SSL_CTX_set_session_cache_mode(raw.get(), SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-    SSL_CTX_set_ex_data(raw.get(), 0, this);
-    SSL_CTX_sess_set_new_cb(raw.get(), [](SSL* ssl, SSL_SESSION* made) {
-      static_cast<TlsResumptionTest*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), 0))->session.reset(made);
-      return 1;
-    });
-  }
-
-  bool connect(const TlsServerContext::Pointer& context) {
-    Link link(context, raw.get());
-    if (session) SSL_set_session(link.raw_client(), session.get());
-    EXPECT_TRUE(link.shake());
-    // TLS 1.3 sends tickets behind the handshake.
-    ChunkPool chunks;
-    EXPECT_EQ(test::carry(link.server, link.client, chunks, "hello"), "hello");
-    EXPECT_EQ(link.server.tls()->resumed(), link.client.tls()->resumed());
-    return link.server.tls()->resumed();
-  }
-
-  SslContextHandle raw;
-  SslSessionHandle session;
-};
-
-TEST_P(TlsResumptionTest, WorksAcrossWorkersAndReloads) {
-  const auto context = serve();
-  EXPECT_FALSE(connect(context));
-  EXPECT_TRUE(connect(context));
-  EXPECT_TRUE(connect(serve()));  // another context that shares the keys
-}
-
-TEST_P(TlsResumptionTest, StrangersTicketsAreNotTaken) {
-  EXPECT_FALSE(connect(serve()));
-  keys = std::make_shared<TlsTicketKeys>(TlsTicketKeys::Clock::now());
-  EXPECT_FALSE(connect(serve()));
-}
-
-TEST_P(TlsResumptionTest, IsNoWayRoundClientCertificates) {
-  const auto files = authority.issue("alice", {"alice"});
-  ASSERT_EQ(SSL_CTX_use_certificate_chain_file(raw.get(), files.certificate.c_str()), 1);
-  ASSERT_EQ(SSL_CTX_use_PrivateKey_file(raw.get(), files.key.c_str(), SSL_FILETYPE_PEM), 1);
-  EXPECT_FALSE(connect(serve()));
-  server.client_certificates = ClientCertificates::kRequired;
-  server.client_ca = authority.file();
-  EXPECT_FALSE(connect(serve()));
-  EXPECT_TRUE(connect(serve()));
-}
-
-TEST_P(TlsResumptionTest, IsNoWayRoundARequirementThatIsNew) {
-  server.client_certificates = ClientCertificates::kOptional;
-  server.client_ca = authority.file();
-  EXPECT_FALSE(connect(serve()));  // shows none
-  server.client_certificates = ClientCertificates::kRequired;
-  Link link(serve(), raw.get());
-  SSL_set_session(link.raw_client(), session.get());
-  EXPECT_FALSE(link.shake());
-  EXPECT_EQ(link.server_failure(), TlsFailure::kNoClientCertificate);
-}
-
-TEST_P(TlsResumptionTest, IsNoWayRoundAnotherAuthority) {
-  const auto files = authority.issue("alice", {"alice"});
-  ASSERT_EQ(SSL_CTX_use_certificate_chain_file(raw.get(), files.certificate.c_str()), 1);
-  ASSERT_EQ(SSL_CTX_use_PrivateKey_file(raw.get(), files.key.c_str(), SSL_FILETYPE_PEM), 1);
-  server.client_certificates = ClientCertificates::kRequired;
-  server.client_ca = authority.file();
-  EXPECT_FALSE(connect(serve()));
-  server.client_ca = stranger.file();
-  Link link(serve(), raw.get());
-  SSL_set_session(link.raw_client(), session.get());
-  EXPECT_FALSE(link.shake());
-  EXPECT_EQ(link.server_failure(), TlsFailure::kCertificateRefused);
-}
-
-TEST_P(TlsResumptionTest, KeepsTheClientsSubject) {
-  server.client_certificates = ClientCertificates::kRequired;
-  server.client_ca = authority.file();
-  const auto files = authority.issue("alice", {"alice"});
-  ASSERT_EQ(SSL_CTX_use_certificate_chain_file(raw.get(), files.certificate.c_str()), 1);
-  ASSERT_EQ(SSL_CTX_use_PrivateKey_file(raw.get(), files.key.c_str(), SSL_FILETYPE_PEM), 1);
-  const auto context = serve();
-  EXPECT_FALSE(connect(context));
-  Link link(context, raw.get());
-  SSL_set_session(link.raw_client(), session.get());
-  ASSERT_TRUE(link.shake());
-  EXPECT_TRUE(link.server.tls()->resumed());
-  EXPECT_EQ(link.server.tls()->peer_subject(), "CN=alice");
-}
-
-TEST_P(TlsResumptionTest, CanBeOff) {
-  server.session_tickets = false;
-  const auto context = serve();
-  EXPECT_FALSE(connect(context));
-  EXPECT_FALSE(connect(context));
-}
-
-INSTANTIATE_TEST_SUITE_P(Versions, TlsResumptionTest, testing::Values(TLS1_2_VERSION, TLS1_3_VERSION),
-                         [](const auto& version) {
-                           return version.param == TLS1_2_VERSION ? "Tls12" : "Tls13";
-                         });
-
-TEST_F(TlsContextTest, AClientResumesItsSessionWithAnEndpoint) {
-  const auto server_context = serve();
-  const auto client_context = reach();
-  const auto resumption = std::make_shared<TlsResumption>();
-  ChunkPool chunks;
-  for (const bool resumed : {false, true, true}) {
-    Link link(server_context, client_context, resumption);
-    ASSERT_TRUE(link.shake());
-    EXPECT_EQ(link.client.tls()->resumed(), resumed);
-    EXPECT_EQ(test::carry(link.server, link.client, chunks, "hello"), "hello");
-  }
-  // Another context may trust others.
-  Link link(server_context, reach(), resumption);
-  ASSERT_TRUE(link.shake());
-  EXPECT_FALSE(link.client.tls()->resumed());
-}
-
-TEST_F(TlsContextTest, AClientCanDoWithoutResumption) {
-  client.resume_sessions = false;
-  const auto server_context = serve();
-  const auto client_context = reach();
-  const auto resumption = std::make_shared<TlsResumption>();
-  ChunkPool chunks;
-  for (int connection = 0; connection < 2; ++connection) {
-    Link link(server_context, client_context, resumption);
-    ASSERT_TRUE(link.shake());
-    EXPECT_FALSE(link.client.tls()->resumed());
-    EXPECT_EQ(test::carry(link.server, link.client, chunks, "hello"), "hello");
-  }
-}
-
 TEST_F(TlsContextTest, AReloadedContextLeavesOldConnectionsAlone) {
   auto context = serve();
   Link link(context, reach());
@@ -510,7 +323,7 @@ TEST_F(TlsContextTest, ClientsThatAskGetTheStaple) {
   auto& files = server.certificates.front();
   EXPECT_EQ(staple_sent(), "");
   files.ocsp_staple = authority.staple("site", files.certificate, V_OCSP_CERTSTATUS_GOOD, hours(1));
-  EXPECT_EQ(staple_sent(), TestFolder::read(files.ocsp_staple));
+  EXPECT_EQ(staple_sent(), test::text_of(files.ocsp_staple));
   files.ocsp_staple = authority.staple("late", files.certificate, V_OCSP_CERTSTATUS_GOOD, -hours(1));
   EXPECT_EQ(staple_sent(), "");
   EXPECT_THAT(serve()->warnings(), ElementsAre(HasSubstr("late.ocsp: out of date")));

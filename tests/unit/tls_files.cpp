@@ -5,12 +5,9 @@
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
 
 namespace sluice::l7::test {
 namespace {
@@ -55,27 +52,6 @@ X509Handle draft(const CertificateWish& wish, EVP_PKEY* key) {
 }
 
 }  // namespace
-
-TestFolder::TestFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "sluice-tls-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) std::abort();
-  folder_ = name;
-}
-
-TestFolder::~TestFolder() {
-  std::filesystem::remove_all(folder_);
-}
-
-std::string TestFolder::write(const std::string& name, const std::string& content) const {
-  std::ofstream(path(name), std::ios::binary) << content;
-  return path(name);
-}
-
-std::string TestFolder::read(const std::string& path) {
-  std::ostringstream content;
-  content << std::ifstream(path, std::ios::binary).rdbuf();
-  return content.str();
-}
 
 TestAuthority::TestAuthority(const TestFolder& folder, const std::string& name)
     : folder_(folder), key_(EVP_EC_gen("P-256")) {

@@ -2,31 +2,18 @@
 #pragma once
 
 #include <chrono>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "dataplane/l7/openssl_handles.h"
 #include "dataplane/l7/tls_settings.h"
+#include "tests/unit/file_text.h"
+#include "tests/unit/test_folder.h"
 
 namespace sluice::l7::test {
 
-/// A folder of its own under the system's.
-class TestFolder {
- public:
-  TestFolder();
-  TestFolder(const TestFolder&) = delete;
-  TestFolder& operator=(const TestFolder&) = delete;
-  ~TestFolder();
-
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
-  /// Writes a file and returns its path.
-  std::string write(const std::string& name, const std::string& content) const;
-  static std::string read(const std::string& path);
-
- private:
-  std::filesystem::path folder_;
-};
+using sluice::test::TestFolder;
+using sluice::test::text_of;
 
 enum class KeyKind { kEcdsa, kRsa };
 
