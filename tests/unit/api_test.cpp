@@ -1,153 +1,26 @@
-#include <fcntl.h>
-#include <fmt/format.h>
+// What the API's server makes of requests, well-formed or not, of one client or of a thousand.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <functional>
+#include <atomic>
 #include <future>
+#include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
-#include "control/api_client.h"
 #include "control/api_places.h"
-#include "control/api_server.h"
+#include "tests/unit/echo_api.h"
 
 namespace sluice {
 namespace {
 
 using namespace std::chrono_literals;
+using test::Api;
+using test::RawClient;
+using test::RunningServer;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-/// A directory of the test's own, removed at its end.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string name = std::filesystem::temp_directory_path() / "sluice-api-XXXXXX";
-    if (mkdtemp(name.data()) == nullptr) abort();
-    path_ = name;
-  }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-  std::filesystem::path path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-/// A server on a thread of its own, as sluiced's control thread.
-class RunningServer {
- public:
-  explicit RunningServer(const std::string& path, const ApiLimits& limits = {})
-      : server_(ApiServer::open(io_, path, limits)) {
-    if (!server_) return;
-    (*server_)->route("GET", "/v1/echo", [](const ApiRequest& request) {
-      return ApiResponse{200, request.method + " " + request.path + " " + request.query + " " + request.body};
-    });
-    (*server_)->route("POST", "/v1/echo", [](const ApiRequest& request) {
-      return ApiResponse{201, request.body};
-    });
-    (*server_)->route("GET", "/v1/throws",
-                      [](const ApiRequest&) -> ApiResponse { throw std::runtime_error("it broke"); });
-    (*server_)->route("GET", "/v1/large", [](const ApiRequest&) {
-      return ApiResponse{200, std::string(8u << 20, 'x')};
-    });
-    thread_ = std::thread([this] { io_.run(); });
-  }
-  ~RunningServer() { stop(); }
-
-  std::string error() const { return server_ ? "" : server_.error().message; }
-  /// Runs `task` on the server's thread.
-  void on_thread(const std::function<void()>& task) {
-    std::promise<void> done;
-    boost::asio::post(io_, [&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
-  void stop() {
-    if (!thread_.joinable()) return;
-    on_thread([this] { (*server_)->stop(); });
-    work_.reset();
-    thread_.join();
-  }
-
- private:
-  boost::asio::io_context io_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_.get_executor()};
-  Result<std::unique_ptr<ApiServer>> server_;
-  std::thread thread_;
-};
-
-/// A client that sends what it likes.
-class RawClient {
- public:
-  explicit RawClient(const std::string& path) : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::copy(path.begin(), path.end(), address.sun_path);
-    connected_ = connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  }
-  RawClient(RawClient&& other) noexcept : fd_(std::exchange(other.fd_, -1)), connected_(other.connected_) {}
-  ~RawClient() {
-    if (fd_ >= 0) close(fd_);
-  }
-  bool connected() const { return connected_; }
-
-  /// Sends until done or the server has closed; true if all went.
-  bool send(std::string_view text) {
-    while (!text.empty()) {
-      const ssize_t sent = ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
-      if (sent <= 0) return false;
-      text.remove_prefix(static_cast<size_t>(sent));
-    }
-    return true;
-  }
-  /// All until the server closes; what came until then if it takes longer than 20 s.
-  std::string read_to_end() {
-    std::string text;
-    char part[4096];
-    pollfd waiting{fd_, POLLIN, 0};
-    while (poll(&waiting, 1, 20'000) == 1) {
-      const ssize_t length = recv(fd_, part, sizeof part, 0);
-      if (length <= 0) return text + (length == 0 || errno == ECONNRESET ? "<closed>" : "<error>");
-      text.append(part, static_cast<size_t>(length));
-    }
-    return text + "<still open>";
-  }
-
- private:
-  int fd_;
-  bool connected_ = false;
-};
-
-class Api : public testing::Test {
- protected:
-  Result<ApiAnswer> get(const std::string& target, std::chrono::milliseconds timeout = 20s) {
-    return api_call(path_, "GET", target, "", timeout);
-  }
-  std::string raw(const std::string& request) {
-    RawClient client(path_);
-    client.send(request);
-    return client.read_to_end();
-  }
-
-  TemporaryDirectory directory_;
-  std::string path_ = directory_.path() / "run" / "control.sock";
-};
 
 TEST_F(Api, AnswersAKnownPathWithItsHandler) {
   RunningServer server(path_);
@@ -331,135 +204,6 @@ TEST(ApiPlaces, WhoWaitsLongestOfTheUserWithTheMostPlacesGoesFirst) {
   EXPECT_EQ(place_to_free(Places{taking(0, 100s), taking(0, 100s)}, now), std::nullopt);
 }
 
-TEST_F(Api, IsServedOverTcpAsWell) {
-  boost::asio::io_context io;
-  auto server = ApiServer::open_tcp(io, IpAddress::v4(127, 0, 0, 1), 0);
-  ASSERT_TRUE(server) << server.error().message;
-  ASSERT_NE((*server)->port(), 0);
-  const auto second = ApiServer::open_tcp(io, IpAddress::v4(127, 0, 0, 1), (*server)->port());
-  ASSERT_FALSE(second);
-  EXPECT_EQ(second.error().message,
-            fmt::format("cannot listen on 127.0.0.1:{}: Address already in use", (*server)->port()));
-  const auto foreign = ApiServer::open_tcp(io, *IpAddress::parse("2001:db8::1"), 80);
-  ASSERT_FALSE(foreign);
-  EXPECT_THAT(foreign.error().message, StartsWith("cannot listen on [2001:db8::1]:80: "));
-}
-
-TEST_F(Api, SocketIsNotForOthersWhateverTheUmask) {
-  const mode_t before = umask(0);
-  {
-    RunningServer server(path_);
-    struct stat status {};
-    ASSERT_EQ(stat(path_.c_str(), &status), 0);
-    EXPECT_EQ(status.st_mode & 07777, 0660u);
-  }
-  umask(0077);
-  {
-    RunningServer server(path_);
-    struct stat status {};
-    ASSERT_EQ(stat(path_.c_str(), &status), 0);
-    EXPECT_EQ(status.st_mode & 07777, 0660u);
-  }
-  umask(before);
-}
-
-TEST_F(Api, ASecondServerOnTheSamePathIsRefusedAndTheFirstGoesOn) {
-  RunningServer first(path_);
-  RunningServer second(path_);
-  EXPECT_EQ(second.error(), path_ + ": another process listens there; stop it or set another node.run_dir");
-  const auto answer = get("/v1/echo");
-  EXPECT_TRUE(answer) << answer.error().message;
-}
-
-TEST_F(Api, TheSocketOfADeadProcessIsReplaced) {
-  const pid_t child = fork();
-  if (child == 0) {
-    boost::asio::io_context io;
-    const auto server = ApiServer::open(io, path_);
-    _exit(server ? 0 : 1);  // without destructors: as if killed
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_EQ(status, 0);
-  ASSERT_TRUE(std::filesystem::exists(path_));
-  const auto dead = get("/v1/echo");
-  ASSERT_FALSE(dead);
-  EXPECT_EQ(dead.error().message, path_ + ": nobody listens; sluiced has died or is still starting");
-  RunningServer server(path_);
-  ASSERT_EQ(server.error(), "");
-  EXPECT_TRUE(get("/v1/echo"));
-}
-
-TEST_F(Api, OnlyOneOfManyServersThatStartTogetherGetsADeadSocket) {
-  { std::filesystem::create_directories(directory_.path() / "run"); }
-  const pid_t child = fork();
-  if (child == 0) {
-    boost::asio::io_context io;
-    const auto server = ApiServer::open(io, path_);
-    _exit(server ? 0 : 1);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_EQ(status, 0);
-  std::vector<std::future<bool>> starts;
-  std::promise<void> all_started;
-  const auto go = all_started.get_future().share();
-  std::vector<std::unique_ptr<RunningServer>> servers(8);
-  for (auto& server : servers) {
-    starts.push_back(std::async(std::launch::async, [&, go] {
-      go.wait();
-      server = std::make_unique<RunningServer>(path_);
-      return server->error().empty();
-    }));
-  }
-  all_started.set_value();
-  int successes = 0;
-  for (auto& start : starts) successes += start.get() ? 1 : 0;
-  EXPECT_EQ(successes, 1);
-  EXPECT_TRUE(get("/v1/echo"));
-}
-
-TEST_F(Api, AFileThatIsNoSocketIsLeftAlone) {
-  std::filesystem::create_directories(directory_.path() / "run");
-  std::ofstream(path_) << "precious";
-  RunningServer server(path_);
-  EXPECT_THAT(server.error(), HasSubstr("exists and is not a socket"));
-  std::string content;
-  std::getline(std::ifstream(path_), content);
-  EXPECT_EQ(content, "precious");
-}
-
-TEST_F(Api, PathsThatCannotBeAreRefusedInWords) {
-  boost::asio::io_context io;
-  const auto long_path = ApiServer::open(io, "/" + std::string(200, 'x'));
-  ASSERT_FALSE(long_path);
-  EXPECT_THAT(long_path.error().message, HasSubstr("a socket path has 1 to 107 bytes"));
-  const auto no_directory = ApiServer::open(io, "/proc/nothing/control.sock");
-  ASSERT_FALSE(no_directory);
-  EXPECT_THAT(no_directory.error().message, HasSubstr("cannot be used for the control socket"));
-}
-
-TEST_F(Api, StopClosesClientsAndRemovesTheSocket) {
-  RunningServer server(path_);
-  RawClient idle(path_);
-  ASSERT_TRUE(get("/v1/echo"));  // idle is served as well by now
-  server.stop();
-  EXPECT_FALSE(std::filesystem::exists(path_));
-  EXPECT_THAT(idle.read_to_end(), testing::EndsWith("<closed>"));
-  const auto gone = get("/v1/echo");
-  ASSERT_FALSE(gone);
-  EXPECT_EQ(gone.error().message, path_ + ": no such socket; is sluiced running? (--socket names another)");
-}
-
-TEST_F(Api, StopLeavesASocketOfSomebodyElse) {
-  RunningServer first(path_);
-  std::filesystem::rename(path_, path_ + ".old");
-  RunningServer second(path_);
-  ASSERT_EQ(second.error(), "");
-  first.stop();
-  EXPECT_TRUE(get("/v1/echo"));
-}
-
 TEST_F(Api, ClientGivesUpOnAServerThatHangs) {
   RunningServer server(path_);
   std::promise<void> release;
@@ -472,24 +216,6 @@ TEST_F(Api, ClientGivesUpOnAServerThatHangs) {
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().message,
             path_ + ": no answer within 0.2 s; sluiced hangs or is overloaded, see its log");
-}
-
-TEST_F(Api, ClientSaysWhatToDoAboutMissingPermission) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root to become somebody else";
-  RunningServer server(path_);
-  std::filesystem::permissions(directory_.path(), std::filesystem::perms(0755));
-  const pid_t child = fork();
-  if (child == 0) {
-    if (setgid(65534) != 0 || setuid(65534) != 0) _exit(2);
-    const auto answer = get("/v1/echo");
-    _exit(!answer && answer.error().message ==
-                         path_ + ": permission denied; run as root or as a member of the socket's group"
-              ? 0
-              : 1);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
 }
 
 TEST_F(Api, AThousandClientsComeAndGo) {

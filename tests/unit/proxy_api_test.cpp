@@ -5,36 +5,32 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <yaml-cpp/yaml.h>
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/post.hpp>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
 #include <sstream>
-#include <thread>
 
-#include "control/api_client.h"
 #include "control/file_limit.h"
 #include "control/metrics/metrics_json.h"
 #include "control/proxy/proxy_metrics.h"
-#include "control/sluicectl.h"
+#include "tests/unit/api_site.h"
+#include "tests/unit/json_call.h"
 #include "tests/unit/loopback_port.h"
+#include "tests/unit/openapi_document.h"
+#include "tests/unit/sluicectl_transcript.h"
+#include "tests/unit/test_folder.h"
 
 namespace sluice::control {
 namespace {
 
 using nlohmann::json;
+using test::replaced;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
 const std::string kSource = SLUICE_SOURCE_DIR;
-const std::string kGolden = kSource + "/tests/unit/golden/sluicectl_proxy.txt";
 
 constexpr std::string_view kConfig = R"(
 listeners:
@@ -73,63 +69,37 @@ clusters:
   - {name: empty, endpoints: []}
 )";
 
-std::string replaced(std::string text, const std::string& what, const std::string& with) {
-  for (auto at = text.find(what); at != text.npos; at = text.find(what, at + with.size()))
-    text.replace(at, what.size(), with);
-  return text;
-}
-
 /// What explain takes: a list of pairs. In braces it would be an object.
 json one_header(const std::string& name, const std::string& value) {
   return json::array({json::array({name, value})});
 }
 
-std::string text_of(const std::string& path) {
-  std::ifstream file(path);
-  EXPECT_TRUE(file) << path;
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 class ProxyApi : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = std::filesystem::temp_directory_path() / "sluice-proxyapi-XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    directory_ = name;
-    file_ = directory_ / "proxy.yaml";
     write(config_text());
-    const ProxyFile file{.path = file_, .run_dir = directory_.string()};
+    const ProxyFile file{.path = file_, .run_dir = folder_.path()};
     auto loaded = load_proxy_file(file);
     ASSERT_TRUE(loaded) << loaded.error().message;
-    socket_ = loaded->config.control_socket();
-    auto server = ApiServer::open(io_, socket_);
-    ASSERT_TRUE(server) << server.error().message;
-    server_ = *std::move(server);
-    auto control = ProxyControl::start(io_, std::move(loaded->config));
+    ASSERT_EQ(loaded->config.control_socket(), site_.socket());
+    ASSERT_EQ(site_.error(), "");
+    auto control = ProxyControl::start(site_.io(), std::move(loaded->config));
     ASSERT_TRUE(control) << control.error().message;
     control_ = *std::move(control);
     control_->accept();
     in_force_ = std::make_unique<ConfigInForce>(*control_, file, loaded->text, [] { return Result<void>(); });
-    serve_proxy(*server_, {io_,
-                           *control_,
-                           *in_force_,
-                           events_,
-                           {"1.2.3", std::time(nullptr)},
-                           [this] { return metrics(); },
-                           [this] { ++leaves_; }});
-    thread_ = std::thread([this] { io_.run(); });
+    serve_proxy(site_.server(), {site_.io(),
+                                 *control_,
+                                 *in_force_,
+                                 events_,
+                                 {"1.2.3", std::time(nullptr)},
+                                 [this] { return metrics(); },
+                                 [this] { ++leaves_; }});
+    site_.start();
   }
   void TearDown() override {
-    boost::asio::post(io_, [this] {
-      server_->stop();
-      work_.reset();
-      io_.stop();
-    });
-    thread_.join();
+    site_.stop([this] { site_.io().stop(); });  // the proxy's timers go on
     control_->stop();
-    std::filesystem::remove_all(directory_);
   }
 
   std::string config_text() const {
@@ -138,79 +108,43 @@ class ProxyApi : public testing::Test {
   void write(const std::string& text) const { std::ofstream(file_) << "proxy: {name: p1}\n" << text; }
   std::string metrics() const { return render_proxy_metrics({"p1", "1.2.3"}, control_->proxy()); }
 
-  struct Answer {
-    unsigned status;
-    json body;
-  };
-  Answer call(const std::string& method, const std::string& target, const std::string& body = "") {
-    const auto answer = api_call(socket_, method, target, body, std::chrono::seconds(20));
-    EXPECT_TRUE(answer) << answer.error().message;
-    if (!answer) return {0, {}};
-    return {answer->status, json::parse(answer->body, nullptr, false)};
+  test::JsonAnswer call(const std::string& method, const std::string& target, const std::string& body = "") {
+    return test::json_call(site_.socket(), method, target, body);
   }
   json explain(json request) { return call("POST", "/v1/explain", request.dump()).body; }
 
-  /// Output, errors and, if it is not 0, the exit code of one command line, without what differs from run to
-  /// run.
+  /// What sluicectl says, without what differs from run to run.
   std::string run(const std::string& line) {
-    std::vector<std::string> words{"--socket", socket_};
-    std::istringstream split(line);
-    for (std::string word; split >> word;) words.push_back(replaced(word, "FILES", directory_.string()));
-    std::ostringstream out;
-    std::ostringstream err;
-    const int code = run_sluicectl(words, {out, err, false});
-    std::string text = replaced(out.str() + err.str(), directory_.string(), "FILES");
-    text = replaced(text, fmt::format(":{}", port_.number), ":PORT");
-    text = std::regex_replace(text, std::regex("process [0-9]+, up [0-9]+s"), "process N, up Ns");
-    return code == 0 ? text : fmt::format("{}[exit {}]\n", text, code);
+    const std::string text = replaced(test::sluicectl_says(line, site_.socket(), folder_.path()),
+                                      fmt::format(":{}", port_.number), ":PORT");
+    return std::regex_replace(text, std::regex("process [0-9]+, up [0-9]+s"), "process N, up Ns");
   }
 
   test::Port port_;
-  std::filesystem::path directory_;
-  std::string file_;
-  std::string socket_;
+  test::TestFolder folder_;
+  std::string file_ = folder_.path("proxy.yaml");
   EventLog events_;
   int leaves_ = 0;
-  boost::asio::io_context io_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_.get_executor()};
+  test::ApiSite site_{folder_.path("proxy.sock")};
   std::unique_ptr<ProxyControl> control_;
   std::unique_ptr<ConfigInForce> in_force_;
-  std::unique_ptr<ApiServer> server_;
-  std::thread thread_;
 };
 
 TEST_F(ProxyApi, TheDocumentedRoutesAreThoseThereAreAndNoOthers) {
-  const YAML::Node document = YAML::LoadFile(kSource + "/docs/proxy-openapi.yaml");
-  std::set<std::string> documented;
-  for (const auto& path : document["paths"]) {
-    for (const auto& method : path.second) {
-      auto name = method.first.as<std::string>();
-      if (name == "parameters") continue;
-      for (char& c : name) c = static_cast<char>(toupper(c));
-      documented.insert(name + ' ' + path.first.as<std::string>());
-    }
-  }
-  const auto routes = server_->routes();
-  EXPECT_EQ(documented, std::set<std::string>(routes.begin(), routes.end()));
+  const auto routes = site_.server().routes();
+  EXPECT_EQ(test::documented_operations(kSource + "/docs/proxy-openapi.yaml"),
+            std::set<std::string>(routes.begin(), routes.end()));
 }
 
 TEST_F(ProxyApi, SaysWhatTheTranscriptSays) {
   write(config_text());
-  std::ofstream(directory_ / "bad.yaml") << "listeners: []\nclusters: 3\n";
-  std::ofstream(directory_ / "other.yaml")
-      << "proxy: {name: p2}\n"
-      << replaced(config_text(), "weight: 3}, {address: 192.0.2.2, port: 80, weight: 0}", "weight: 3}");
-  const std::string expected = text_of(kGolden);
-  std::istringstream lines(expected);
-  std::string found;
-  for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("$ ")) found += line + '\n' + run(line.substr(2));
-  }
-  if (std::getenv("SLUICE_UPDATE_GOLDEN") != nullptr) {
-    std::ofstream(kGolden) << found;
-    GTEST_SKIP() << "written anew";
-  }
-  EXPECT_EQ(found, expected);
+  folder_.write("bad.yaml", "listeners: []\nclusters: 3\n");
+  folder_.write(
+      "other.yaml",
+      "proxy: {name: p2}\n" +
+          replaced(config_text(), "weight: 3}, {address: 192.0.2.2, port: 80, weight: 0}", "weight: 3}"));
+  test::expect_transcript(kSource + "/tests/unit/golden/sluicectl_proxy.txt",
+                          [this](const std::string& line) { return run(line); });
 }
 
 TEST_F(ProxyApi, ADocumentThatIsPutHasToBeCalledVolatile) {

@@ -7,30 +7,27 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
-#include <future>
-#include <nlohmann/json.hpp>
-#include <set>
 #include <thread>
 
 #include "control/api_client.h"
 #include "control/flow_api.h"
 #include "control/log_api.h"
 #include "control/report_api.h"
+#include "tests/unit/api_site.h"
+#include "tests/unit/json_call.h"
+#include "tests/unit/openapi_document.h"
+#include "tests/unit/test_folder.h"
 
 namespace sluice {
 namespace {
 
 using namespace std::chrono_literals;
 using nlohmann::json;
+using test::JsonAnswer;
 using testing::HasSubstr;
 
 constexpr std::string_view kConfig = R"(
@@ -49,13 +46,9 @@ pools:
 class ServiceApi : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = std::filesystem::temp_directory_path() / "sluice-sapi-XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    directory_ = name;
-    socket_ = directory_ / "control.sock";
-    std::ofstream(directory_ / "sluiced.yaml")
-        << fmt::format("node: {{name: lb1, cluster_seed: s, state_dir: {}}}{}", name, kConfig);
-    auto store = ServiceStore::open(directory_ / "sluiced.yaml", events_);
+    folder_.write("sluiced.yaml", fmt::format("node: {{name: lb1, cluster_seed: s, state_dir: {}}}{}",
+                                              folder_.path().string(), kConfig));
+    auto store = ServiceStore::open(folder_.path("sluiced.yaml"), events_);
     ASSERT_TRUE(store) << store.error().message;
     store_ = *std::move(store);
     store_->on_apply([this](const Config& config) -> Result<void> {
@@ -63,54 +56,39 @@ class ServiceApi : public testing::Test {
       weight_ = config.services.pools.empty() ? 0 : config.services.pools[0].backends[0].weight;
       return {};
     });
+    ASSERT_EQ(site_.error(), "");
+    ApiServer& server = site_.server();
+    serve_services(server, *store_);
+    serve_events(server, events_);
+    serve_log(server, events_);
+    serve_reports(server, [] { return Report{}; });
+    serve_flows(server, [](bool) { return FlowReport{}; });
+    site_.start();
+  }
+  void TearDown() override { site_.stop(); }
+
+  static ApiLimits limits() {
     ApiLimits limits;
     limits.request_time = 3s;
-    auto server = ApiServer::open(io_, socket_, limits);
-    ASSERT_TRUE(server) << server.error().message;
-    server_ = *std::move(server);
-    serve_services(*server_, *store_);
-    serve_events(*server_, events_);
-    serve_log(*server_, events_);
-    serve_reports(*server_, [] { return Report{}; });
-    serve_flows(*server_, [](bool) { return FlowReport{}; });
-    thread_ = std::thread([this] { io_.run(); });
+    return limits;
   }
-  void TearDown() override {
-    boost::asio::post(io_, [this] {
-      server_->stop();
-      work_.reset();
-    });
-    thread_.join();
-    std::filesystem::remove_all(directory_);
-  }
-
-  struct Answer {
-    unsigned status;
-    json body;
-  };
-  Answer call(const std::string& method, const std::string& target, const std::string& body = "",
-              const std::string& if_match = "") {
-    const auto answer = api_call(socket_, method, target, body, 20s, if_match);
-    if (!answer) throw std::runtime_error(answer.error().message);
-    return {answer->status, json::parse(answer->body, nullptr, false)};
+  JsonAnswer call(const std::string& method, const std::string& target, const std::string& body = "",
+                  const std::string& if_match = "") {
+    return test::json_call(site_.socket(), method, target, body, if_match);
   }
   std::string error(const std::string& method, const std::string& target, const std::string& body,
                     unsigned status) {
-    const Answer answer = call(method, target, body);
+    const JsonAnswer answer = call(method, target, body);
     EXPECT_EQ(answer.status, status) << answer.body;
     return answer.body.value("error", "no error");
   }
 
-  std::filesystem::path directory_;
-  std::string socket_;
+  test::TestFolder folder_;
   EventLog events_;
   std::unique_ptr<ServiceStore> store_;
   std::atomic<uint32_t> weight_{0};
   std::atomic<int> applications_{0};
-  boost::asio::io_context io_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_.get_executor()};
-  std::unique_ptr<ApiServer> server_;
-  std::thread thread_;
+  test::ApiSite site_{folder_.path("control.sock"), limits()};
 };
 
 TEST_F(ServiceApi, ListsAndShowsWhatIsConfigured) {
@@ -128,7 +106,7 @@ TEST_F(ServiceApi, ListsAndShowsWhatIsConfigured) {
 }
 
 TEST_F(ServiceApi, AddsChangesAndRemoves) {
-  const Answer added =
+  const JsonAnswer added =
       call("POST", "/v1/pools", R"({"name":"mail","backends":[{"name":"m1","address":"10.0.1.1"}]})");
   EXPECT_EQ(added.status, 201u);
   EXPECT_EQ(added.body["generation"], 2);
@@ -184,7 +162,7 @@ TEST_F(ServiceApi, MalformedAndWrongBodiesAreRefusedAndChangeNothing) {
 }
 
 TEST_F(ServiceApi, SeveralErrorsAreOneLineAndAList) {
-  const Answer answer = call("PATCH", "/v1/pools/web/backends/b1", R"({"weight":-1,"state":"off"})");
+  const JsonAnswer answer = call("PATCH", "/v1/pools/web/backends/b1", R"({"weight":-1,"state":"off"})");
   EXPECT_EQ(answer.body["errors"].size(), 2u);
   EXPECT_EQ(answer.body["generation"], 1);
   EXPECT_EQ(answer.body["error"].get<std::string>(),
@@ -198,14 +176,14 @@ TEST_F(ServiceApi, HugeBodiesAreRefused) {
 
 TEST_F(ServiceApi, TheWholeIsComparedAndReplaced) {
   const std::string wanted = "pools: [{name: web, backends: [{name: b1, address: 10.0.0.1, weight: 9}]}]\n";
-  const Answer dry = call("PUT", "/v1/config?dry_run=1", wanted);
+  const JsonAnswer dry = call("PUT", "/v1/config?dry_run=1", wanted);
   EXPECT_EQ(dry.status, 200u);
   EXPECT_EQ(dry.body["dry_run"], true);
   EXPECT_EQ(dry.body["changes"].size(), 3u) << dry.body;
   EXPECT_EQ(applications_, 0);
   EXPECT_EQ(call("PUT", "/v1/config", wanted, "1").body["generation"], 2);
   EXPECT_EQ(weight_, 9u);
-  const auto yaml = api_call(socket_, "GET", "/v1/config?format=yaml", "", 20s);
+  const auto yaml = api_call(site_.socket(), "GET", "/v1/config?format=yaml", "", 20s);
   ASSERT_TRUE(yaml);
   EXPECT_EQ(call("PUT", "/v1/config", yaml->body).body["changes"].size(), 0u);
   EXPECT_THAT(error("PUT", "/v1/config", "node: {}", 422),
@@ -214,7 +192,7 @@ TEST_F(ServiceApi, TheWholeIsComparedAndReplaced) {
 
 TEST_F(ServiceApi, AStaleGenerationIsRefusedWithThePresentOne) {
   EXPECT_EQ(call("PATCH", "/v1/pools/web/backends/b1", "{weight: 5}", "1").status, 200u);
-  const Answer stale = call("PATCH", "/v1/pools/web/backends/b1", "{weight: 6}", "1");
+  const JsonAnswer stale = call("PATCH", "/v1/pools/web/backends/b1", "{weight: 6}", "1");
   EXPECT_EQ(stale.status, 412u);
   EXPECT_EQ(stale.body["generation"], 2);
   EXPECT_EQ(weight_, 5u);
@@ -229,10 +207,11 @@ TEST_F(ServiceApi, ConcurrentEditsWithGenerationsLoseNoUpdate) {
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&] {
       for (int done = 0; done < kEach;) {
-        const Answer seen = call("GET", "/v1/pools/web/backends/b1");
+        const JsonAnswer seen = call("GET", "/v1/pools/web/backends/b1");
         const int weight = seen.body["backend"]["weight"].get<int>() + 1;
-        const Answer changed = call("PATCH", "/v1/pools/web/backends/b1",
-                                    fmt::format("{{\"weight\":{}}}", weight), seen.body["generation"].dump());
+        const JsonAnswer changed =
+            call("PATCH", "/v1/pools/web/backends/b1", fmt::format("{{\"weight\":{}}}", weight),
+                 seen.body["generation"].dump());
         if (changed.status == 200) {
           ++done;
         } else {
@@ -258,7 +237,7 @@ TEST_F(ServiceApi, AThousandSlowClientsDoNotKeepAnHonestOneAway) {
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    std::copy(socket_.begin(), socket_.end(), address.sun_path);
+    std::ranges::copy(site_.socket(), address.sun_path);
     ASSERT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
     (void)send(fd, "PATCH /v1/", 10, MSG_NOSIGNAL);
     slow.push_back(fd);
@@ -268,7 +247,7 @@ TEST_F(ServiceApi, AThousandSlowClientsDoNotKeepAnHonestOneAway) {
   unsigned status = 503;
   while (status == 503 && std::chrono::steady_clock::now() < until) {
     const auto asked = std::chrono::steady_clock::now();
-    const auto answer = api_call(socket_, "PATCH", "/v1/pools/web/backends/b1", "{weight: 5}", 20s);
+    const auto answer = api_call(site_.socket(), "PATCH", "/v1/pools/web/backends/b1", "{weight: 5}", 20s);
     ASSERT_TRUE(answer) << answer.error().message;
     status = answer->status;
     EXPECT_LT(std::chrono::steady_clock::now() - asked, 10s);
@@ -381,19 +360,9 @@ TEST_F(ServiceApi, TheLogLevelIsShownAndChanged) {
 }
 
 TEST_F(ServiceApi, TheDocumentedRoutesAreThoseThereAreAndNoOthers) {
-  const YAML::Node document = YAML::LoadFile(SLUICE_SOURCE_DIR "/docs/openapi.yaml");
-  std::set<std::string> documented;
-  for (const auto& path : document["paths"]) {
-    for (const auto& method : path.second) {
-      auto name = method.first.as<std::string>();
-      if (name == "parameters") continue;
-      for (char& c : name) c = static_cast<char>(toupper(c));
-      documented.insert(name + ' ' + path.first.as<std::string>());
-    }
-  }
-  const auto routes = server_->routes();
-  EXPECT_EQ(documented, std::set<std::string>(routes.begin(), routes.end()));
-  EXPECT_TRUE(document["openapi"].as<std::string>().starts_with("3."));
+  const auto routes = site_.server().routes();
+  EXPECT_EQ(test::documented_operations(SLUICE_SOURCE_DIR "/docs/openapi.yaml"),
+            std::set<std::string>(routes.begin(), routes.end()));
 }
 
 }  // namespace

@@ -1,17 +1,10 @@
 // What operators see: the transcript in golden/sluicectl.txt is played against a server, and must come out
 // the same. SLUICE_UPDATE_GOLDEN=1 writes it anew.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -19,12 +12,15 @@
 
 #include "control/report_api.h"
 #include "control/service_api.h"
-#include "control/sluicectl.h"
 #include "control/sluicectl_verbs.h"
+#include "tests/unit/api_site.h"
+#include "tests/unit/sluicectl_transcript.h"
+#include "tests/unit/test_folder.h"
 
 namespace sluice {
 namespace {
 
+using test::text_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -49,65 +45,30 @@ pools:
     backends: [{address: 10.0.1.1, state: down}]
 )";
 
-std::string text_of(const std::string& path) {
-  std::ifstream file(path);
-  EXPECT_TRUE(file) << path;
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 class SluicectlServices : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = std::filesystem::temp_directory_path() / "sluice-ctls-XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    directory_ = name;
-    socket_ = directory_ / "control.sock";
-    std::ofstream(directory_ / "sluiced.yaml")
-        << fmt::format("node: {{name: lb1, cluster_seed: s, state_dir: {}}}{}", name, kConfig);
-    std::ofstream(directory_ / "wanted.yaml")
-        << "vips: [{name: web, address: 203.0.113.1, protocol: tcp, port: 8000-8100, pool: web}]\n"
-           "pools: [{name: web, backends: [{name: b1, address: 10.0.0.1}]}]\n";
-    std::ofstream(directory_ / "whole.yaml") << "node: {}\nvips: []\n";
-    auto store = ServiceStore::open(directory_ / "sluiced.yaml", events_);
+    folder_.write("sluiced.yaml", fmt::format("node: {{name: lb1, cluster_seed: s, state_dir: {}}}{}",
+                                              folder_.path().string(), kConfig));
+    folder_.write("wanted.yaml",
+                  "vips: [{name: web, address: 203.0.113.1, protocol: tcp, port: 8000-8100, pool: web}]\n"
+                  "pools: [{name: web, backends: [{name: b1, address: 10.0.0.1}]}]\n");
+    folder_.write("whole.yaml", "node: {}\nvips: []\n");
+    auto store = ServiceStore::open(folder_.path("sluiced.yaml"), events_);
     ASSERT_TRUE(store) << store.error().message;
     store_ = *std::move(store);
-    auto server = ApiServer::open(io_, socket_);
-    ASSERT_TRUE(server) << server.error().message;
-    server_ = *std::move(server);
-    serve_services(*server_, *store_);
-    serve_events(*server_, events_);
-    thread_ = std::thread([this] { io_.run(); });
+    ASSERT_EQ(site_.error(), "");
+    serve_services(site_.server(), *store_);
+    serve_events(site_.server(), events_);
+    site_.start();
   }
-  void TearDown() override {
-    boost::asio::post(io_, [this] {
-      server_->stop();
-      work_.reset();
-    });
-    thread_.join();
-    std::filesystem::remove_all(directory_);
-  }
+  void TearDown() override { site_.stop(); }
 
-  /// Output, errors and, if it is not 0, the exit code of one command line.
   std::string run(const std::string& line) {
-    std::vector<std::string> words{"--socket", socket_};
-    std::istringstream split(line);
-    for (std::string word; split >> word;) {
-      if (word.starts_with("FILES/")) word.replace(0, 5, directory_.string());
-      words.push_back(word);
-    }
-    std::ostringstream out;
-    std::ostringstream err;
-    const int code = run_sluicectl(words, {out, err, false});
-    std::string text = out.str() + err.str();
-    for (auto at = text.find(directory_.string()); at != text.npos; at = text.find(directory_.string())) {
-      text.replace(at, directory_.string().size(), "FILES");
-    }
-    return code == 0 ? text : fmt::format("{}[exit {}]\n", text, code);
+    return test::sluicectl_says(line, site_.socket(), folder_.path());
   }
   std::vector<std::string> complete(std::vector<std::string> words) {
-    words.insert(words.begin(), {"__complete", "--socket", socket_});
+    words.insert(words.begin(), {"__complete", "--socket", site_.socket()});
     std::ostringstream out;
     std::ostringstream err;
     EXPECT_EQ(run_sluicectl(words, {out, err, false}), 0);
@@ -117,28 +78,14 @@ class SluicectlServices : public testing::Test {
     return lines;
   }
 
-  std::filesystem::path directory_;
-  std::string socket_;
+  test::TestFolder folder_;
   EventLog events_;
   std::unique_ptr<ServiceStore> store_;
-  boost::asio::io_context io_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_.get_executor()};
-  std::unique_ptr<ApiServer> server_;
-  std::thread thread_;
+  test::ApiSite site_{folder_.path("control.sock")};
 };
 
 TEST_F(SluicectlServices, SaysWhatTheTranscriptSays) {
-  const std::string expected = text_of(kGolden);
-  std::istringstream lines(expected);
-  std::string found;
-  for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("$ ")) found += line + '\n' + run(line.substr(2));
-  }
-  if (std::getenv("SLUICE_UPDATE_GOLDEN") != nullptr) {
-    std::ofstream(kGolden) << found;
-    GTEST_SKIP() << "written anew";
-  }
-  EXPECT_EQ(found, expected);
+  test::expect_transcript(kGolden, [this](const std::string& line) { return run(line); });
 }
 
 TEST_F(SluicectlServices, EveryErrorIsOneLine) {
@@ -219,8 +166,9 @@ std::string bash_completes(const std::string& directory, const std::string& line
 TEST_F(SluicectlServices, CompletionLoadsInBashAndAsksTheProgram) {
   const std::string directory = std::filesystem::path(SLUICECTL).parent_path();
   EXPECT_EQ(bash_completes(directory, "sluicectl ba"), "backend\n");
-  EXPECT_EQ(bash_completes(directory, fmt::format("sluicectl --socket {} backend drain web ", socket_)),
-            "b1 b2\n");
+  EXPECT_EQ(
+      bash_completes(directory, fmt::format("sluicectl --socket {} backend drain web ", site_.socket())),
+      "b1 b2\n");
   EXPECT_EQ(bash_completes(directory, "sluicectl backend set web b1 weig"), "weight=\n");
 }
 

@@ -3,9 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -15,10 +12,11 @@
 #include <thread>
 #include <vector>
 
-#include "control/api_server.h"
 #include "control/flow_api.h"
 #include "control/report.h"
 #include "control/sluicectl_verbs.h"
+#include "tests/unit/api_site.h"
+#include "tests/unit/test_folder.h"
 
 namespace sluice {
 namespace {
@@ -43,13 +41,8 @@ Ran run(const std::vector<std::string>& words, bool is_terminal = false, bool no
 class Sluicectl : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = std::filesystem::temp_directory_path() / "sluice-ctl-XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    directory_ = name;
-    socket_ = directory_ / "control.sock";
-    auto server = ApiServer::open(io_, socket_);
-    ASSERT_TRUE(server) << server.error().message;
-    server_ = *std::move(server);
+    ASSERT_EQ(site_.error(), "");
+    ApiServer& server = site_.server();
     report_.node = "lb1";
     report_.vips = {{"web", "203.0.113.10", "tcp", "80", "web", 2, 0, 0}};
     const auto answer = [this](const ApiRequest&) {
@@ -57,13 +50,13 @@ class Sluicectl : public testing::Test {
       report_.taken_ns += 1'000'000'000;
       return ApiResponse{200, to_json(report_)};
     };
-    server_->route("GET", "/v1/status", answer);
-    server_->route("GET", "/v1/stats", answer);
+    server.route("GET", "/v1/status", answer);
+    server.route("GET", "/v1/stats", answer);
     report_.backends.resize(3);
     report_.backends[0] = {.pool = "web", .name = "b1", .state = "active", .health = "healthy"};
     report_.backends[1] = {.pool = "web", .name = "b2", .state = "drain", .health = "held"};
     report_.backends[2] = {.pool = "web", .name = "b3", .state = "down", .health = "unhealthy"};
-    serve_flows(*server_, [this](bool ask) {
+    serve_flows(server, [this](bool ask) {
       ++(ask ? asked_ : looked_);
       flows_.wanted = asked_;
       // Nothing is known before the second look after a question.
@@ -82,31 +75,21 @@ class Sluicectl : public testing::Test {
     flows_.pools = {
         {"web", {"www", "www6"}, {{"b1", "10.0.0.1", "active", 700}, {"b2", "10.0.0.2", "drain", 0}}},
         {"mail", {}, {{"b1", "10.0.1.1", "down", 0}}}};
-    server_->route("PATCH", "/v1/pools/{pool}/backends/{backend}", [](const ApiRequest&) {
+    server.route("PATCH", "/v1/pools/{pool}/backends/{backend}", [](const ApiRequest&) {
       return ApiResponse{200, R"({"generation": 7, "changes": [{"text": "drained"}]})"};
     });
-    thread_ = std::thread([this] { io_.run(); });
+    site_.start();
   }
-  void TearDown() override {
-    boost::asio::post(io_, [this] {
-      server_->stop();
-      work_.reset();
-    });
-    thread_.join();
-    std::filesystem::remove_all(directory_);
-  }
+  void TearDown() override { site_.stop(); }
 
-  std::filesystem::path directory_;
-  std::string socket_;
+  test::TestFolder folder_;
+  std::string socket_ = folder_.path("control.sock");
   Report report_;
   FlowReport flows_;
   std::vector<uint64_t> flows_left_;  ///< of web's b2, survey by survey
   uint64_t asked_ = 0;
   uint64_t looked_ = 0;
-  boost::asio::io_context io_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_.get_executor()};
-  std::unique_ptr<ApiServer> server_;
-  std::thread thread_;
+  test::ApiSite site_{socket_};
 };
 
 TEST_F(Sluicectl, StatusShowsTablesOrTheServersJson) {
@@ -237,9 +220,10 @@ TEST_F(Sluicectl, WatchWithJsonIsALinePerTurn) {
 }
 
 TEST_F(Sluicectl, AnErrorOfTheServerIsOneLineAndCode1) {
-  boost::asio::post(io_, [this] {
-    server_->route("GET", "/v1/status", [](const ApiRequest&) { return api_error(500, "no table yet"); });
-    server_->route("GET", "/v1/stats", [](const ApiRequest&) { return ApiResponse{200, "[]"}; });
+  site_.on_thread([this] {
+    site_.server().route("GET", "/v1/status",
+                         [](const ApiRequest&) { return api_error(500, "no table yet"); });
+    site_.server().route("GET", "/v1/stats", [](const ApiRequest&) { return ApiResponse{200, "[]"}; });
   });
   const Ran status = run({"--socket", socket_, "status"});
   EXPECT_EQ(status.code, 1);
