@@ -1,5 +1,5 @@
 // Checks backends and prints what is known of their health, one JSON object a line, at each change. For
-// test_health.py; also handy to try a check before it goes into a configuration:
+// tests/e2e/health; also handy to try a check before it goes into a configuration:
 //
 //   health_watch '{"kind": "http", "address": "192.0.2.1", "port": 80, "path": "/health"}'...
 //
