@@ -370,7 +370,8 @@ def test_what_would_keep_packets_from_the_server_is_said(site):
     (["attach", "--interface", "eth0", "--vip", "192.0.2.1", "surplus"], 2, "attach --help"),
     (["attach", "--interface", "eth0", "--vip", "192.0.2.1", "--quick"], 2, "attach --help"),
     (["dettach"], 2, "attach, status and detach"),
-])
+], ids=["attach-nowhere", "detach-nowhere", "status-nowhere", "no-vip", "no-interface", "vip", "source", "large-key",
+        "half-a-key", "mode", "surplus-word", "option", "verb"])
 def test_a_wrong_command_line_is_one_line(site, words, code, says):
     got, line = refused(site, *words)
     assert got == code

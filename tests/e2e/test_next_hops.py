@@ -204,7 +204,7 @@ def test_a_port_that_disappears_and_comes_back(site):
     ("127.0.0.1", "127.0.0.1 is an address of this node; a backend has to be elsewhere"),
     ("10.0.1.255", "10.0.1.255 is a broadcast or anycast address"),
     ("10.9.0.2", "the route to 10.9.0.2 goes out by eth0, which is no port of sluiced; ports are eth1, eth2"),
-])
+], ids=["no-route", "no-route-v6", "own", "own-v6", "loopback", "broadcast", "no-port"])
 def test_the_reason_in_words(site, backend, words):
     site.watch(backend)
     assert "not settled" not in site.program.output()
@@ -213,7 +213,8 @@ def test_the_reason_in_words(site, backend, words):
 
 @pytest.mark.parametrize("kind, words", [("blackhole", "the route to {} is a blackhole"),
                                          ("unreachable", "the route to {} is of type unreachable"),
-                                         ("prohibit", "the route to {} is of type prohibit")])
+                                         ("prohibit", "the route to {} is of type prohibit")],
+                         ids=["blackhole", "unreachable", "prohibit"])
 @pytest.mark.parametrize("backend", ["10.7.0.1", "fd00:7::1"])
 def test_a_route_that_leads_nowhere_by_intent(site, backend, kind, words):
     site.lb.ip("route", "add", kind, backend)
@@ -225,7 +226,7 @@ def test_a_route_that_leads_nowhere_by_intent(site, backend, kind, words):
     ("10.0.1.66", "10.0.1.66 does not answer ARP on eth1"),
     ("fd00:1::66", "fd00:1::66 does not answer neighbour discovery on eth1"),
     ("10.7.0.1", "10.0.1.67, the gateway to 10.7.0.1, does not answer ARP on eth1"),
-])
+], ids=["neighbour", "neighbour-v6", "gateway"])
 def test_nobody_answers_and_later_somebody_does(site, backend, words):
     site.lb.sysctl({f"net.{family}.neigh.eth1.retrans_time_ms": 400 for family in ("ipv4", "ipv6")})
     site.lb.ip("route", "add", "10.7.0.1", "via", "10.0.1.67")

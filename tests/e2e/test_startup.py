@@ -99,7 +99,8 @@ def test_a_bad_argument_for_eal(one_link, huge_pages):
     assert one_link.traces() == []
 
 
-@pytest.mark.parametrize("vdev", ["net_nope0", "net_pcap0,rx_pcap=/nonexistent/in.pcap", "net_null0,sise=3"])
+@pytest.mark.parametrize("vdev", ["net_nope0", "net_pcap0,rx_pcap=/nonexistent/in.pcap", "net_null0,sise=3"],
+                         ids=["no-driver", "no-file", "no-argument"])
 def test_a_bad_vdev(one_link, vdev):
     one_link.write(ports=[{"name": "offline", "vdev": vdev}],
                    backend={"next_hop": {"port": "offline", "mac": "02:00:00:00:00:01"}})

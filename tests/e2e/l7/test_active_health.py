@@ -206,7 +206,8 @@ def test_the_event_log_is_opened_anew_by_a_reload(site):
     assert "unhealthy" not in moved.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path, reason", [("/nowhere/health.log", "No such file or directory"), ("/proc", "Is a directory")])
+@pytest.mark.parametrize("path, reason", [("/nowhere/health.log", "No such file or directory"), ("/proc", "Is a directory")],
+                         ids=["no-folder", "folder"])
 def test_an_event_log_that_cannot_be_opened(site, path, reason):
     """The proxy does not start; a reload changes nothing."""
     server = nginx_with_health(site, "n1")

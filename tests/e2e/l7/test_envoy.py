@@ -199,7 +199,8 @@ def test_names_are_followed(site, envoy):
 
 
 @pytest.mark.parametrize("field, survives", [("", False), ("stream_error_on_invalid_http_messaging: true", True),
-                                             ("override_stream_error_on_invalid_http_message: true", True)])
+                                             ("override_stream_error_on_invalid_http_message: true", True)],
+                         ids=["unset", "stream-error", "override"])
 def test_what_a_malformed_request_ends(site, envoy, field, survives):
     """A field that HTTP/2 has not: either the stream is reset and the next request is answered, or GOAWAY."""
     server = site.nginx("n1")
@@ -217,7 +218,8 @@ def test_what_a_malformed_request_ends(site, envoy, field, survives):
     client.close()
 
 
-@pytest.mark.parametrize("field, survives", [("", False), ("stream_error_on_invalid_http_messaging: true", True)])
+@pytest.mark.parametrize("field, survives", [("", False), ("stream_error_on_invalid_http_messaging: true", True)],
+                         ids=["unset", "stream-error"])
 def test_what_a_malformed_response_ends(site, envoy, field, survives):
     """Another request is under way on the same connection to the server."""
     server = site.python_peer("h2_server.py", "n1")

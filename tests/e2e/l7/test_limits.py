@@ -121,7 +121,8 @@ def test_a_client_with_a_request_under_way_is_not_idle(site, server):
 @pytest.mark.parametrize("beginning", [
     b"", b"PRI * HT", b"GET / HTTP/1.1\r\nhost: a\r\nx-", PREFACE + frame(SETTINGS)[:5],
     PREFACE + frame(SETTINGS) + frame(HEADERS, END_STREAM, 1, GET),
-    PREFACE + frame(SETTINGS) + frame(HEADERS, END_STREAM | END_HEADERS, 1, GET)[:-3]])
+    PREFACE + frame(SETTINGS) + frame(HEADERS, END_STREAM | END_HEADERS, 1, GET)[:-3]],
+    ids=["nothing", "preface", "http1", "settings", "header-block", "headers"])
 def test_a_head_has_its_time(site, server, beginning):
     start(site, server, header_timeout="300ms")
     client = RawClient(site, beginning)
@@ -275,7 +276,8 @@ def test_useless_frames_and_cancelled_streams_may_be_allowed_more_often(site, se
 @pytest.mark.parametrize("request_bytes,status", [
     (b"GET / HTTP/1.1\r\nhost: a\r\n" + b"x-a: b\r\n" * 300 + b"\r\n", b"431"),
     (b"GET / HTTP/1.1\r\nhost: a\r\nx-a: " + b"b" * 40_000, b"431"),
-    (PREFACE + frame(SETTINGS) + frame(HEADERS, END_STREAM | END_HEADERS, 1, GET + b"\x00\x01x\x01y" * 300), None)])
+    (PREFACE + frame(SETTINGS) + frame(HEADERS, END_STREAM | END_HEADERS, 1, GET + b"\x00\x01x\x01y" * 300), None)],
+    ids=["http1-fields", "http1-large-field", "http2-fields"])
 def test_a_request_with_too_many_fields_is_refused(site, server, request_bytes, status):
     start(site, server)
     client = RawClient(site, request_bytes)
