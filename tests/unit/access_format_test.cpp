@@ -4,12 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "dataplane/l7/access_log.h"
 #include "tests/unit/count_allocations.h"
+#include "tests/unit/documentation.h"
 
 namespace sluice::l7 {
 namespace {
@@ -295,13 +295,11 @@ TEST(RequestRecord, FailedIsWhatServersAndProxyGetWrong) {
 }
 
 TEST(AccessLogDocs, ListEveryFieldAndFlagAsTheCodeHasItAndNoOther) {
-  std::map<std::string, std::string> rows;
-  std::ifstream file(SLUICE_SOURCE_DIR "/docs/access-log.md");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("| `%") || (line.starts_with("| `") && line.find("_percent`") == std::string::npos &&
-                                     line.find("always_") == std::string::npos))
-      rows[line.substr(3, line.find('`', 3) - 3)] = line;
-  }
+  auto rows = sluice::test::documented_rows("access-log.md");
+  // Rows of the configuration's fields are not the log's.
+  std::erase_if(rows, [](const auto& row) {
+    return row.first.ends_with("_percent") || row.first.starts_with("always_");
+  });
   for (const AccessFieldText& field : kAccessFieldTexts) {
     const std::string name = fmt::format("%{}{}%", field.name, field.argument ? "(header)" : "");
     EXPECT_EQ(rows[name],
@@ -316,8 +314,7 @@ TEST(AccessLogDocs, ListEveryFieldAndFlagAsTheCodeHasItAndNoOther) {
 }
 
 TEST(AccessLogDocs, NameTheMembersOfJson) {
-  std::ifstream file(SLUICE_SOURCE_DIR "/docs/access-log.md");
-  const std::string page((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const std::string page = sluice::test::text_of(sluice::test::kDocs + "access-log.md");
   size_t at = page.find("with the members");
   for (const auto& [name, format] : AccessFormat::default_members()) {
     const size_t found = page.find("`" + name + "`", at);

@@ -13,6 +13,8 @@
 #include <fstream>
 
 #include "control/proxy/access_log_target.h"
+#include "tests/unit/file_text.h"
+#include "tests/unit/test_folder.h"
 
 namespace sluice {
 namespace {
@@ -21,17 +23,8 @@ using ::testing::HasSubstr;
 
 class AccessLogWriterTest : public testing::Test {
  protected:
-  AccessLogWriterTest() {
-    std::string name = testing::TempDir() + "access_log_XXXXXX";
-    directory_ = mkdtemp(name.data());
-  }
-  ~AccessLogWriterTest() override { std::filesystem::remove_all(directory_); }
-
-  std::string path(const std::string& name) const { return directory_ + "/" + name; }
-  std::string content(const std::string& name) const {
-    std::ifstream file(path(name));
-    return std::string((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  }
+  std::string path(const std::string& name) const { return folder_.path(name); }
+  std::string content(const std::string& name) const { return test::text_of(path(name)); }
   /// Settings with a listener for each of `files`.
   static l7::ProxySettings logging_to(const std::vector<std::string>& files) {
     l7::ProxySettings settings;
@@ -65,7 +58,7 @@ class AccessLogWriterTest : public testing::Test {
     }
   }
 
-  std::string directory_;
+  test::TestFolder folder_;
   std::shared_ptr<l7::AccessLogRings> rings_ = std::make_shared<l7::AccessLogRings>(2);
   AccessLogWriter writer_;
 };
@@ -148,7 +141,7 @@ TEST_F(AccessLogWriterTest, FilesThatCannotBeOpenedAreNamedWithWhatToDo) {
   auto settings = logging_to({path("no/a")});
   EXPECT_THAT(writer_.open(settings).error().message,
               HasSubstr("/no/a: cannot be opened: No such file or directory; make its directory"));
-  settings = logging_to({directory_});
+  settings = logging_to({folder_.path()});
   EXPECT_THAT(writer_.open(settings).error().message, HasSubstr("Is a directory"));
   ASSERT_EQ(mkfifo(path("pipe").c_str(), 0600), 0);
   settings = logging_to({path("pipe")});

@@ -11,7 +11,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
+
+#include "tests/unit/file_text.h"
+#include "tests/unit/test_folder.h"
 
 namespace sluice {
 namespace {
@@ -24,32 +26,19 @@ const std::string kNew(200'000, 'n');
 
 class AtomicFileTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = std::filesystem::temp_directory_path() / "sluice-file-XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    directory_ = name;
-    path_ = directory_ / "state" / "services.yaml";
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-
   static Result<void> replace(const std::string& path, const std::string& text, AtomicFileFault fault = {}) {
     AtomicFile file(path, std::move(fault));
     if (auto staged = file.stage(text); !staged) return staged;
     return file.commit();
   }
-  std::string content() const {
-    std::ifstream file(path_);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-  }
+  std::string content() const { return test::text_of(path_); }
   size_t files() const {
     const auto list = std::filesystem::directory_iterator(path_.parent_path());
     return static_cast<size_t>(std::distance(begin(list), end(list)));
   }
 
-  std::filesystem::path directory_;
-  std::filesystem::path path_;
+  test::TestFolder folder_;
+  std::filesystem::path path_ = folder_.path("state/services.yaml");
 };
 
 TEST_F(AtomicFileTest, WritesAFileForItsOwnerAndGroupAndMakesItsDirectory) {
@@ -89,7 +78,7 @@ TEST_F(AtomicFileTest, AFailureAtAnyStepBeforeTheRenameLeavesTheOldContentAndNot
 
 TEST_F(AtomicFileTest, ALinkInThePlaceOfTheTemporaryFileIsNotFollowed) {
   ASSERT_TRUE(replace(path_, kOld));
-  const auto victim = directory_ / "victim";
+  const auto victim = folder_.path() / "victim";
   std::ofstream(victim) << "mine";
   std::filesystem::create_symlink(victim, path_.string() + ".new");
   ASSERT_TRUE(replace(path_, kNew));
@@ -101,10 +90,10 @@ TEST_F(AtomicFileTest, ALinkInThePlaceOfTheTemporaryFileIsNotFollowed) {
 }
 
 TEST_F(AtomicFileTest, ADirectoryThatCannotBeMadeIsNamed) {
-  std::ofstream(directory_ / "state") << "a file";
+  folder_.write("state", "a file");
   const auto done = replace(path_, kNew);
   ASSERT_FALSE(done);
-  EXPECT_THAT(done.error().message, HasSubstr((directory_ / "state").string()));
+  EXPECT_THAT(done.error().message, HasSubstr(folder_.path("state")));
 }
 
 /// A process is killed before its step number `fatal`, counted over all steps. Returns whether it came so

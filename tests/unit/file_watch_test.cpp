@@ -2,10 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+
+#include "tests/unit/test_folder.h"
 
 namespace sluice::control {
 namespace {
@@ -18,12 +19,6 @@ using testing::UnorderedElementsAre;
 
 class FileWatchTest : public testing::Test {
  protected:
-  FileWatchTest() {
-    std::string name = testing::TempDir() + "file_watch.XXXXXX";
-    root_ = fs::canonical(mkdtemp(name.data()));
-  }
-  ~FileWatchTest() override { fs::remove_all(root_); }
-
   void write(const fs::path& path, const std::string& text = "x") { std::ofstream(path) << text; }
 
   /// Whether a change is told of before `limit` is over.
@@ -36,7 +31,8 @@ class FileWatchTest : public testing::Test {
   /// For what must not be told of: long enough for what would be.
   static constexpr std::chrono::milliseconds kQuiet{150};
 
-  fs::path root_;
+  test::TestFolder folder_;
+  const fs::path& root_ = folder_.path();
   int calls_ = 0;
   boost::asio::io_context io_;
   FileWatch watch_{io_, [this] { ++calls_; }};

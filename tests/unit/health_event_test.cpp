@@ -11,10 +11,11 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "control/proxy/event_file.h"
 #include "control/proxy/health_event_log.h"
+#include "tests/unit/file_text.h"
+#include "tests/unit/test_folder.h"
 
 namespace sluice::control {
 namespace {
@@ -91,10 +92,7 @@ TEST(HealthEvent, AnEjectionSaysWhyAndForHowLong) {
 }
 
 TEST(HealthEvent, TheDocumentHasEveryKeyEventAndName) {
-  std::ifstream file(SLUICE_SOURCE_DIR "/docs/proxy-health-events.md");
-  std::stringstream text;
-  text << file.rdbuf();
-  const std::string page = text.str();
+  const std::string page = test::text_of(SLUICE_SOURCE_DIR "/docs/proxy-health-events.md");
   OutlierEvent event;
   event.ejection.until += std::chrono::seconds(1);
   for (const auto& line :
@@ -119,20 +117,10 @@ TEST(HealthEvent, TheDocumentHasEveryKeyEventAndName) {
 
 class EventFileTest : public testing::Test {
  protected:
-  EventFileTest() {
-    spdlog::set_level(spdlog::level::off);
-    std::string name = (std::filesystem::temp_directory_path() / "event_file_XXXXXX").string();
-    directory_ = mkdtemp(name.data());
-  }
-  ~EventFileTest() override { std::filesystem::remove_all(directory_); }
-  std::string path() const { return directory_ / "events"; }
-  std::string content() const {
-    std::ifstream file(path());
-    std::stringstream text;
-    text << file.rdbuf();
-    return text.str();
-  }
-  std::filesystem::path directory_;
+  EventFileTest() { spdlog::set_level(spdlog::level::off); }
+  std::string path() const { return folder_.path("events"); }
+  std::string content() const { return test::text_of(path()); }
+  test::TestFolder folder_;
 };
 
 TEST_F(EventFileTest, LinesAreAppendedToWhatIsThere) {
@@ -144,11 +132,11 @@ TEST_F(EventFileTest, LinesAreAppendedToWhatIsThere) {
 }
 
 TEST_F(EventFileTest, WhatCannotBeOpenedIsNamedWithItsReason) {
-  const auto missing = EventFile::open(directory_ / "no" / "events");
+  const auto missing = EventFile::open(folder_.path("no/events"));
   ASSERT_FALSE(missing);
   EXPECT_THAT(missing.error().message,
               HasSubstr("/no/events: cannot be opened: No such file or directory; accepted"));
-  const auto folder = EventFile::open(directory_);
+  const auto folder = EventFile::open(folder_.path());
   ASSERT_FALSE(folder);
   EXPECT_THAT(folder.error().message, HasSubstr("Is a directory"));
   ASSERT_EQ(mkfifo(path().c_str(), 0600), 0);
@@ -197,7 +185,7 @@ TEST_F(EventFileTest, ClustersShareAFileAndAnErrorNamesTheCluster) {
   for (std::string line; std::getline(lines, line);)
     found.push_back(json::parse(line).at("cluster").get<std::string>() + " " + event_of(line));
   EXPECT_THAT(found, testing::ElementsAre("a unhealthy", "b ejected"));
-  config.care[1].event_log = directory_ / "no" / "events";
+  config.care[1].event_log = folder_.path("no/events");
   const auto refused = HealthEventLog::open(config);
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, HasSubstr("cluster b: event log "));

@@ -77,7 +77,7 @@ class Theirs {
 
   void ask(size_t number) {
     const Message& request = plans_[number].request;
-    auto fields = list(request.head);
+    auto fields = nghttp2_list_of(request.head);
     nghttp2_data_provider provider = provider_of();
     const bool more = !request.body.empty() || !request.trailers.empty();
     const int32_t id = nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(),
@@ -114,17 +114,6 @@ class Theirs {
 
   static Theirs& self(void* user) { return *static_cast<Theirs*>(user); }
 
-  static std::vector<nghttp2_nv> list(const TestFields& fields) {
-    std::vector<nghttp2_nv> list;
-    for (const TestField& field : fields) {
-      list.push_back({reinterpret_cast<uint8_t*>(const_cast<char*>(field.name.data())),
-                      reinterpret_cast<uint8_t*>(const_cast<char*>(field.value.data())), field.name.size(),
-                      field.value.size(),
-                      static_cast<uint8_t>(field.sensitive ? NGHTTP2_NV_FLAG_NO_INDEX : 0)});
-    }
-    return list;
-  }
-
   nghttp2_data_provider provider_of() {
     nghttp2_data_provider provider{};
     provider.read_callback = &Theirs::read_body;
@@ -143,7 +132,7 @@ class Theirs {
       *flags |= NGHTTP2_DATA_FLAG_EOF;
       if (!message.trailers.empty()) {
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-        auto fields = list(message.trailers);
+        auto fields = nghttp2_list_of(message.trailers);
         EXPECT_EQ(nghttp2_submit_trailer(session, id, fields.data(), fields.size()), 0);
       }
     }
@@ -205,14 +194,14 @@ class Theirs {
     Stream& stream = streams_[id];
     const Plan& plan = plans_[number_of(stream.got.message.head)];
     for (const TestFields& head : plan.informational) {
-      auto fields = list(head);
+      auto fields = nghttp2_list_of(head);
       EXPECT_EQ(nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, id, nullptr, fields.data(), fields.size(),
                                        nullptr),
                 0);
     }
     stream.sending = &plan.response;
     nghttp2_data_provider provider = provider_of();
-    auto fields = list(plan.response.head);
+    auto fields = nghttp2_list_of(plan.response.head);
     const bool more = !plan.response.body.empty() || !plan.response.trailers.empty();
     EXPECT_EQ(nghttp2_submit_response(session_, id, fields.data(), fields.size(), more ? &provider : nullptr),
               0);

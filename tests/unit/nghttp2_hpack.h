@@ -42,6 +42,18 @@ inline HeaderList list_of(const TestFields& fields) {
   return list;
 }
 
+/// The same for nghttp2, which writes to none of it; points into `fields`.
+inline std::vector<nghttp2_nv> nghttp2_list_of(const TestFields& fields) {
+  std::vector<nghttp2_nv> list;
+  for (const TestField& field : fields) {
+    list.push_back({reinterpret_cast<uint8_t*>(const_cast<char*>(field.name.data())),
+                    reinterpret_cast<uint8_t*>(const_cast<char*>(field.value.data())), field.name.size(),
+                    field.value.size(),
+                    static_cast<uint8_t>(field.sensitive ? NGHTTP2_NV_FLAG_NO_INDEX : 0)});
+  }
+  return list;
+}
+
 class Nghttp2Inflater {
  public:
   explicit Nghttp2Inflater(size_t table_size = 4096) {
@@ -86,13 +98,7 @@ class Nghttp2Deflater {
 
   void change_table_size(size_t size) { nghttp2_hd_deflate_change_table_size(deflater_, size); }
   Bytes encode(const TestFields& fields) {
-    std::vector<nghttp2_nv> list;
-    for (const TestField& field : fields) {
-      list.push_back({reinterpret_cast<uint8_t*>(const_cast<char*>(field.name.data())),
-                      reinterpret_cast<uint8_t*>(const_cast<char*>(field.value.data())), field.name.size(),
-                      field.value.size(),
-                      static_cast<uint8_t>(field.sensitive ? NGHTTP2_NV_FLAG_NO_INDEX : 0)});
-    }
+    const auto list = nghttp2_list_of(fields);
     Bytes block(nghttp2_hd_deflate_bound(deflater_, list.data(), list.size()));
     const auto size = nghttp2_hd_deflate_hd(deflater_, block.data(), block.size(), list.data(), list.size());
     block.resize(size < 0 ? 0 : static_cast<size_t>(size));

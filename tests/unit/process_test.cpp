@@ -18,7 +18,6 @@
 #include <fstream>
 #include <functional>
 #include <set>
-#include <sstream>
 #include <string>
 #include <thread>
 
@@ -26,6 +25,8 @@
 #include "control/privileges.h"
 #include "control/service_manager.h"
 #include "control/syscall_filter.h"
+#include "tests/unit/file_text.h"
+#include "tests/unit/test_folder.h"
 
 namespace sluice {
 namespace {
@@ -152,10 +153,7 @@ TEST_F(Privileges, ForbiddenSystemCallsFailInAllThreadsAndOthersWork) {
 }
 
 std::string page() {
-  std::ifstream file(SLUICE_SOURCE_DIR "/docs/security.md");
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
+  return test::text_of(SLUICE_SOURCE_DIR "/docs/security.md");
 }
 
 TEST(SecurityDocs, TheKeptCapabilitiesAreThoseOfTheCode) {
@@ -219,9 +217,8 @@ TEST(FileLimit, RootRaisesTheHardLimitToo) {
 }
 
 TEST(ServiceManager, TellsWhoeverListensAndKeepsItFromPrograms) {
-  char directory[] = "/tmp/sluice-notify-XXXXXX";
-  ASSERT_NE(mkdtemp(directory), nullptr);
-  const std::string path = std::string(directory) + "/notify";
+  const test::TestFolder folder;
+  const std::string path = folder.path("notify");
   const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -252,7 +249,6 @@ TEST(ServiceManager, TellsWhoeverListensAndKeepsItFromPrograms) {
   without.alive();
   EXPECT_EQ(received(), "");
   close(socket);
-  std::filesystem::remove_all(directory);
 }
 
 }  // namespace

@@ -7,25 +7,24 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/unit/test_folder.h"
+
 namespace sluice {
 namespace {
 
 /// Files of a machine with 8 GB, below a folder of its own.
 class Machine {
  public:
-  Machine() : root_(std::filesystem::temp_directory_path() / ("proxy-limits-" + std::to_string(getpid()))) {
-    file("/proc/meminfo", "MemFree: 5 kB\nMemTotal:        8388608 kB\n");
-  }
-  ~Machine() { std::filesystem::remove_all(root_); }
+  Machine() { file("/proc/meminfo", "MemFree: 5 kB\nMemTotal:        8388608 kB\n"); }
   void file(const std::string& path, const std::string& text) const {
-    const auto at = root_.string() + path;
+    const auto at = root() + path;
     std::filesystem::create_directories(std::filesystem::path(at).parent_path());
     std::ofstream(at) << text;
   }
-  std::string root() const { return root_.string(); }
+  std::string root() const { return folder_.path(); }
 
  private:
-  std::filesystem::path root_;
+  test::TestFolder folder_;
 };
 
 constexpr uint64_t kMachine = 8ull << 30;

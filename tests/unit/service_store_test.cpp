@@ -11,10 +11,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "control/service_state.h"
 #include "control/yaml_writer.h"
+#include "tests/unit/file_text.h"
+#include "tests/unit/test_folder.h"
 
 namespace sluice {
 namespace {
@@ -45,22 +46,14 @@ ServiceStore::Edit weight(int value) {
 
 class Store : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = std::filesystem::temp_directory_path() / "sluice-store-XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    directory_ = name;
-    config_path_ = directory_ / "sluiced.yaml";
-    state_path_ = directory_ / "state" / "services.yaml";
-    write_config();
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
+  void SetUp() override { write_config(); }
 
   void write_config(std::string_view services = kServices,
                     std::string_view tunnel = "{source_ipv4: 192.0.2.1}", std::string_view node = "") {
     std::ofstream(config_path_) << fmt::format(
         "node: {{name: lb1, cluster_seed: s, state_dir: {}{}}}\nports: [{{name: wan, af_xdp: "
         "eth0}}]\ntunnel: {}\n{}",
-        (directory_ / "state").string(), node, tunnel, services);
+        folder_.path("state"), node, tunnel, services);
   }
   /// A store whose node is a variable: `applied_`.
   std::unique_ptr<ServiceStore> open(AtomicFileFault fault = {}) {
@@ -77,16 +70,14 @@ class Store : public testing::Test {
     return *std::move(store);
   }
   uint32_t applied_weight() const { return applied_.services.pools.at(0).backends.at(0).weight; }
+  /// "" before the first change.
   std::string state_text() const {
-    std::ifstream file(state_path_);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
+    return std::filesystem::exists(state_path_) ? test::text_of(state_path_) : "";
   }
 
-  std::filesystem::path directory_;
-  std::string config_path_;
-  std::filesystem::path state_path_;
+  test::TestFolder folder_;
+  std::string config_path_ = folder_.path("sluiced.yaml");
+  std::filesystem::path state_path_ = folder_.path("state/services.yaml");
   EventLog events_;
   Config applied_;
   bool refuse_ = false;

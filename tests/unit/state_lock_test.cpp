@@ -6,25 +6,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <filesystem>
 #include <string>
+
+#include "tests/unit/test_folder.h"
 
 namespace sluice {
 namespace {
 
 class StateLocks : public testing::Test {
  protected:
-  StateLocks() {
-    std::string name = std::filesystem::temp_directory_path() / "sluice-lock-XXXXXX";
-    if (mkdtemp(name.data()) == nullptr) abort();
-    root_ = name;
-    directory_ = name + "/state";
-  }
-  ~StateLocks() override { std::filesystem::remove_all(root_); }
-
-  std::string root_;
-  std::string directory_;
+  test::TestFolder folder_;
+  std::string directory_ = folder_.path("state");
 };
 
 TEST_F(StateLocks, AreHeldByOneAndNameIt) {

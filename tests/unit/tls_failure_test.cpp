@@ -5,9 +5,10 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
-#include <fstream>
 #include <set>
 #include <string>
+
+#include "tests/unit/documentation.h"
 
 namespace sluice::l7 {
 namespace {
@@ -28,12 +29,8 @@ TEST(TlsFailure, TheDocumentListsAllAndNoOthers) {
   for (size_t kind = 1; kind < kTlsFailureKinds; ++kind) {
     expected.insert(tls_failure_name(static_cast<TlsFailure>(kind)));
   }
-  std::ifstream file(SLUICE_SOURCE_DIR "/docs/tls.md");
-  ASSERT_TRUE(file) << "docs/tls.md cannot be read";
   std::set<std::string> listed;
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("| `")) listed.insert(line.substr(3, line.find('`', 3) - 3));
-  }
+  for (const auto& [name, row] : sluice::test::documented_rows("tls.md")) listed.insert(name);
   EXPECT_EQ(listed, expected);
 }
 
