@@ -2,9 +2,25 @@
 
 from bgp import next_hops
 from netns import wait_for
-from topology import VIP4, VIP6
+from topology import VIP4, VIP6, Site
 
 BOTH = {"lb1", "lb2"}
+
+
+def config_of(site, node):
+    return site.config(node, site.backends) + "announce:\n  stop_delay: 0s\n  drain_delay: 2s\n"
+
+
+def announcing_site(network, build):
+    """Two nodes that announce and two web servers; no BGP daemon runs yet."""
+    site = Site(network, build, nodes=2, backends=2)
+    for backend in site.backends:
+        backend.start_nginx()
+        backend.attach()
+    for node in site.nodes:
+        node.config_path.write_text(config_of(site, node))
+        node.start()
+    return site
 
 
 def wait_hops(site, nodes):

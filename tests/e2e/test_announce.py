@@ -7,8 +7,8 @@ import time
 import pytest
 
 import netns
-from announced import (BOTH, check_that_both_nodes_share_the_flows, check_that_kill_9_withdraws_at_once,
-                       wait_hops)
+from announced import (BOTH, announcing_site, check_that_both_nodes_share_the_flows,
+                       check_that_kill_9_withdraws_at_once, config_of, wait_hops)
 from bgp import GRACEFUL_SHUTDOWN, learned, next_hops, start_bird
 from netns import wait_for
 from topology import VIP4, VIP6, Site
@@ -20,7 +20,7 @@ VIPS = (VIP4, VIP6)
 
 def configure(site, node, replace=()):
     """The site's config for a node, with `announce`, and texts replaced."""
-    text = site.config(node, site.backends) + "announce:\n  stop_delay: 0s\n  drain_delay: 2s\n"
+    text = config_of(site, node)
     for old, new in replace:
         assert old in text
         text = text.replace(old, new)
@@ -37,13 +37,7 @@ def reload(site, node, replace=()):
 @pytest.fixture(scope="module")
 def bgp_site(build):
     with netns.Network() as network:
-        site = Site(network, build, nodes=2, backends=2)
-        for backend in site.backends:
-            backend.start_nginx()
-            backend.attach()
-        for node in site.nodes:
-            configure(site, node)
-            node.start()
+        site = announcing_site(network, build)
         site.birds = start_bird(site)
         yield site
 

@@ -3,11 +3,11 @@
 import pytest
 
 import netns
-from announced import (BOTH, check_that_both_nodes_share_the_flows, check_that_kill_9_withdraws_at_once,
-                       wait_hops)
+from announced import (BOTH, announcing_site, check_that_both_nodes_share_the_flows,
+                       check_that_kill_9_withdraws_at_once, wait_hops)
 from bgp import GRACEFUL_SHUTDOWN, learned, start_frr
 from netns import wait_for
-from topology import VIP4, VIP6, Site
+from topology import VIP4, VIP6
 
 pytestmark = pytest.mark.control
 
@@ -15,14 +15,7 @@ pytestmark = pytest.mark.control
 @pytest.fixture(scope="module")
 def frr_site(build):
     with netns.Network() as network:
-        site = Site(network, build, nodes=2, backends=2)
-        for backend in site.backends:
-            backend.start_nginx()
-            backend.attach()
-        for node in site.nodes:
-            node.config_path.write_text(site.config(node, site.backends) +
-                                        "announce:\n  stop_delay: 0s\n  drain_delay: 2s\n")
-            node.start()
+        site = announcing_site(network, build)
         site.speakers = start_frr(site)
         yield site
 

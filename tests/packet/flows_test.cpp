@@ -96,12 +96,18 @@ TEST(Flows, StayWhenBackendsComeAndGo) {
   EXPECT_NEAR(on_new, 2000 * 2 / 11, 80) << "new flows use the new backends";
 }
 
+/// The source ports of those of 1 000 new flows that b4 gets.
+std::vector<uint16_t> flows_on_b4(Rig& rig) {
+  std::vector<uint16_t> ports;
+  for (uint16_t port = 1; port <= 1000; ++port) {
+    if (rig.backend_of(rig.run(frame_of(port, kSyn))) == "b4") ports.push_back(port);
+  }
+  return ports;
+}
+
 TEST(Flows, DrainKeepsKnownFlowsAndTakesNoNewOnes) {
   Rig rig(wide());
-  std::vector<uint16_t> on_b4;
-  for (uint16_t port = 1; port <= 1000; ++port) {
-    if (rig.backend_of(rig.run(frame_of(port, kSyn))) == "b4") on_b4.push_back(port);
-  }
+  const auto on_b4 = flows_on_b4(rig);
   Services drained = wide();
   drained.pools[0].backends[3].state = BackendState::kDrain;
   rig.reload(drained);
@@ -117,11 +123,8 @@ TEST(Flows, DrainKeepsKnownFlowsAndTakesNoNewOnes) {
 
 TEST(Flows, AFreshSynIsPlacedAnew) {
   Rig rig(wide());
+  const auto on_b4 = flows_on_b4(rig);
   Services drained = wide();
-  std::vector<uint16_t> on_b4;
-  for (uint16_t port = 1; port <= 1000; ++port) {
-    if (rig.backend_of(rig.run(frame_of(port, kSyn))) == "b4") on_b4.push_back(port);
-  }
   drained.pools[0].backends[3].state = BackendState::kDrain;
   rig.reload(drained);
   for (const uint16_t port : on_b4) {
@@ -133,10 +136,7 @@ TEST(Flows, AFreshSynIsPlacedAnew) {
 
 TEST(Flows, IdleOnesAreForgotten) {
   Rig rig(wide());  // 60 s: 30 ticks
-  std::vector<uint16_t> on_b4;
-  for (uint16_t port = 1; port <= 1000; ++port) {
-    if (rig.backend_of(rig.run(frame_of(port, kSyn))) == "b4") on_b4.push_back(port);
-  }
+  const auto on_b4 = flows_on_b4(rig);
   Services drained = wide();
   drained.pools[0].backends[3].state = BackendState::kDrain;
   rig.reload(drained);
