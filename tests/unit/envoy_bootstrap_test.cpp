@@ -46,6 +46,7 @@ TEST(EnvoyBootstrap, TheLeastThatWorksHasEnvoysDefaults) {
   EXPECT_EQ(cluster.pick.policy, PickPolicy::kRoundRobin);
   EXPECT_EQ(cluster.pick.panic_percent, 50u);
   EXPECT_EQ(cluster.pick.overprovisioning, 1.4);
+  EXPECT_EQ(cluster.pending_timeout, seconds(5));
   EXPECT_EQ(cluster.circuit, (CircuitLimits{1024, 1024, 1024}));
   EXPECT_EQ(cluster.retry_budget, (RetryBudget{0, 3}));
   EXPECT_EQ(cluster.streaks, (StreakLimits{0, 0, 0}));

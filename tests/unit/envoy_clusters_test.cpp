@@ -100,6 +100,20 @@ TEST(EnvoyBootstrap, Endpoints) {
   EXPECT_THAT(error_of(text), HasSubstr("clusters[0].type: found 'EDS'; accepted: STATIC, STRICT_DNS"));
 }
 
+TEST(EnvoyBootstrap, LocalitiesAndHowMuchIsTooLittle) {
+  Bootstrap text;
+  text.locality = "priority: 2, locality: {zone: west}";
+  text.assignment = "policy: {overprovisioning_factor: 200}";
+  text.cluster = "connect_timeout: 0.25s";
+  const ProxyConfig config = config_of(text);
+  const auto& cluster = only_cluster(config);
+  EXPECT_EQ(cluster.endpoints.at(0).priority, 2u);
+  EXPECT_EQ(cluster.endpoints.at(0).zone, "west");
+  EXPECT_EQ(cluster.pick.overprovisioning, 2.0);
+  EXPECT_EQ(cluster.connect_timeout, std::chrono::milliseconds(250));
+  EXPECT_EQ(cluster.pending_timeout, std::chrono::milliseconds(250));
+}
+
 TEST(EnvoyBootstrap, NamesAreResolved) {
   Bootstrap text;
   text.address = "app.internal";
@@ -116,8 +130,14 @@ TEST(EnvoyBootstrap, NamesAreResolved) {
   EXPECT_EQ(dns.names[0].like.weight, 2u);
   EXPECT_EQ(dns.families, DnsFamilies::kIpv4);
   EXPECT_EQ(dns.refresh, (RefreshSettings{seconds(10), seconds(10), seconds(2), seconds(8)}));
+  EXPECT_EQ(only_cluster(config).pick.policy, PickPolicy::kWeightedRoundRobin);
   EXPECT_TRUE(only_cluster(config).endpoints.empty());
   EXPECT_TRUE(dns.servers.empty());
+  Bootstrap by_ttl = text;
+  by_ttl.cluster = "type: STRICT_DNS, dns_refresh_rate: 10s, respect_dns_ttl: true";
+  const ProxyConfig respecting = config_of(by_ttl);
+  EXPECT_EQ(std::get<DnsDiscovery>(*respecting.care.at(0).discovery).refresh,
+            (RefreshSettings{seconds(10), RefreshSettings{}.max_refresh, seconds(10), seconds(10)}));
   Bootstrap asked = text;
   asked.cluster =
       "type: STRICT_DNS, typed_dns_resolver_config: {name: cares, typed_config: {'@type': "

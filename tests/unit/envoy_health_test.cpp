@@ -103,6 +103,14 @@ TEST(EnvoyBootstrap, OutlierDetection) {
   all.max_ejection = seconds(600);
   all.max_ejection_percent = 100;
   EXPECT_EQ(*config_of(text).care.at(0).outlier, all);
+  // Not split, a failure to connect is one of the errors in a row.
+  text.cluster = "outlier_detection: {consecutive_5xx: 3, consecutive_local_origin_failure: 6}";
+  EXPECT_EQ(config_of(text).care.at(0).outlier->streaks, (StreakLimits{3, 0, 3}));
+  text.cluster =
+      "outlier_detection: {split_external_local_origin_errors: true, "
+      "enforcing_consecutive_local_origin_failure: 0, "
+      "enforcing_consecutive_5xx: 0}";
+  EXPECT_EQ(config_of(text).care.at(0).outlier->streaks, (StreakLimits{0, 0, 0}));
   text.cluster = "outlier_detection: {enforcing_consecutive_5xx: 50}";
   EXPECT_THAT(error_of(text), HasSubstr("found '50'; accepted: 0 or 100"));
 }

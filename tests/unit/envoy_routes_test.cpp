@@ -125,6 +125,9 @@ TEST(EnvoyBootstrap, WhatARouteDoesOnTheWay) {
   text.action = "route: {cluster: app, regex_rewrite: {pattern: {regex: '^/a'}, substitution: '/b'}}";
   EXPECT_EQ(route_of(text).rewrite.regex, "^/a");
   EXPECT_EQ(route_of(text).rewrite.substitution, "/b");
+  text.action = "route: {cluster: app, timeout: 3s, max_grpc_timeout: 4s}";
+  EXPECT_EQ(route_of(text).policy.request_timeout, seconds(3));
+  EXPECT_EQ(route_of(text).policy.max_grpc_timeout, seconds(4));
   text.action = "route: {cluster: app, max_grpc_timeout: 0s}";
   EXPECT_EQ(route_of(text).policy.max_grpc_timeout, milliseconds(0));
 }
@@ -153,6 +156,14 @@ TEST(EnvoyBootstrap, Retries) {
   ASSERT_TRUE(inherited);
   EXPECT_EQ(inherited->on,
             kRetryServerError | kRetryReset | kRetryRefusedStream | kRetryConnectFailure | kRetryTryTimeout);
+  text.host = "retry_policy: {retry_on: reset}";
+  EXPECT_EQ(route_of(text).policy.retry->on,
+            kRetryReset | kRetryRefusedStream | kRetryConnectFailure | kRetryTryTimeout);
+  text.host = "retry_policy: {retry_on: reset-before-request}";
+  EXPECT_EQ(route_of(text).policy.retry->on, kRetryRefusedStream | kRetryConnectFailure);
+  text.action = "route: {cluster: app, retry_policy: {retry_on: refused-stream}}";
+  EXPECT_EQ(route_of(text).policy.retry->on, kRetryRefusedStream) << "that of the route, if it has one";
+  text.action = "route: {cluster: app}";
   text.host = "retry_policy: {retry_on: 'reset,retriable-4xx'}";
   EXPECT_THAT(error_of(text), HasSubstr("retry_on: found 'retriable-4xx', which is not supported"));
 }

@@ -22,6 +22,8 @@ struct Bootstrap {
   std::string cluster;      ///< further fields
   std::string endpoint;     ///< further fields of lb_endpoints[0].endpoint
   std::string lb_endpoint;  ///< further fields of lb_endpoints[0]
+  std::string locality;     ///< further fields of endpoints[0]
+  std::string assignment;   ///< further fields of load_assignment
   std::string address = "192.0.2.1";
   std::string top;
 
@@ -43,7 +45,8 @@ struct Bootstrap {
            more(cluster) +
            ",\n     load_assignment: {endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: "
            "{address: " +
-           address + ", port_value: 80}}" + more(endpoint) + "}" + more(lb_endpoint) + "}]}]}}\n" + top;
+           address + ", port_value: 80}}" + more(endpoint) + "}" + more(lb_endpoint) + "}]" + more(locality) +
+           "}]" + more(assignment) + "}}\n" + top;
   }
 };
 
