@@ -17,6 +17,7 @@ class Answer:
 
     def __init__(self):
         self.headers, self.trailers, self.body = {}, {}, bytearray()
+        self.informational = 0  # heads of 1xx
         self.ended, self.reset = False, None
 
     @property
@@ -108,6 +109,8 @@ class H2Client:
             return
         if isinstance(event, h2.events.ResponseReceived):
             answer.headers = dict(event.headers)
+        elif isinstance(event, h2.events.InformationalResponseReceived):
+            answer.informational += 1
         elif isinstance(event, h2.events.TrailersReceived):
             answer.trailers = dict(event.headers)
         elif isinstance(event, h2.events.DataReceived):

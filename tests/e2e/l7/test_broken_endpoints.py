@@ -12,6 +12,8 @@ MOST_KIB = 16 << 10
 ATTACKS = {"informational": "informational_flood", "large_informational": "informational_flood",
            "continuation": "continuation_flood", "large_head": "header_block", "many_fields": "large_headers",
            "push": "push_promise", "settings": "settings_flood", "pings": "ping_flood", "goaways": "goaway_flood"}
+# Heads that a client gets to see: a hundred, or 64 KB.
+MOST_INFORMATIONAL = {"informational": 100, "large_informational": 6}
 DURING_AN_ANSWER = {"trailers": "large_headers", "empty_data": "empty_data"}
 
 
@@ -31,6 +33,7 @@ def test_an_endpoint_that_attacks_fails_its_request_only(site, how):
         answer = client.finish(client.request("/broken"))
         if how in ATTACKS:
             assert answer.status == 502
+            assert answer.informational <= MOST_INFORMATIONAL.get(how, 0)
         else:
             assert answer.status == 200 and answer.reset is not None
         assert client.finish(client.request()).status == 200
@@ -39,3 +42,22 @@ def test_an_endpoint_that_attacks_fails_its_request_only(site, how):
     wait_for(lambda: defences(site, reason, "endpoint") > 0, 10, f"endpoint {reason}", interval_s=0.1)
     assert site.proxy_memory_kib() - before < MOST_KIB
     assert samples(site)["sluice_proxy_clients"] == 1
+
+
+def test_one_that_floods_is_taken_out(site):
+    """Also one that stops by itself, so that nothing else is wrong with it."""
+    broken = site.python_peer("broken_server.py", "hints_only")
+    good = site.nginx("good")
+    site.start_proxy([broken.port, good.port], cluster={
+        "policy": "round_robin", "outlier": {"gateway_errors": 2, "max_ejection_percent": 100}})
+    client = H2Client(site.namespace, FRONT)
+    wait_for(lambda: client.finish(client.request("/who")) and "event=ejected" in site.proxy.output(), 10, "an ejection")
+    assert f"endpoint=127.0.0.1:{broken.port} reason=consecutive-gateway-errors" in site.proxy.output()
+
+
+def test_informational_answers_are_counted_for_each_request(site):
+    """More of them in all than one request may have."""
+    server = site.python_peer("h2_server.py", "x")
+    site.start_proxy([server.port])
+    client = H2Client(site.namespace, FRONT)
+    assert [client.finish(client.request("/early")).status for _ in range(120)] == [200] * 120

@@ -3,6 +3,7 @@
 The aim everywhere: none of the requests that may be sent again fails.
 """
 
+import json
 import re
 import signal
 import threading
@@ -21,6 +22,14 @@ RETRY = {"cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": 
 # Of few servers one that is bad meets a third of the requests: more than the fifth that may be retried by default.
 BUDGET = {"retry_percent": 100, "retry_min": 100}
 CONNECTIONS, STREAMS = 4, 10
+
+
+def seen(site, server, path, what="/count"):
+    """How often an h2_server was asked for `path`, or with /received the bytes that came with it. Not by the proxy."""
+    client = H2Client(site.namespace, server.port)
+    found = json.loads(client.finish(client.request(what)).body).get(path, 0)
+    client.close()
+    return found[0] if isinstance(found, list) else found
 
 
 class Chaos:
@@ -113,16 +122,23 @@ def test_servers_that_end_connections_at_full_speed(site, nginxes):
 
 
 def test_a_slow_server_slows_only_what_it_has(site):
-    """One answers after 300 ms; those who are sent elsewhere do not wait for it."""
+    """One answers after 1.5 s; those who are sent elsewhere do not wait for it."""
     fast = [site.nginx(f"n{number}", http="keepalive_requests 1000000;", server="location /sleep/ { return 200 fast; }")
             for number in (1, 2)]
     slow = site.python_peer("h2_server.py", "slow")
     site.start_proxy([server.port for server in [*fast, slow]], cluster={"policy": "round_robin"})
     client = H2Client(site.namespace, FRONT)
-    streams = [client.request("/sleep/300") for _ in range(30)]
-    client.read_for(0.15)
-    assert sum(client.answers[stream].ended for stream in streams) == 20
-    assert {bytes(client.finish(stream).body) for stream in streams} == {b"fast", b"slow"}
+    streams = [client.request("/sleep/1500") for _ in range(30)]
+
+    def ended():
+        return [bytes(client.answers[stream].body) for stream in streams if client.answers[stream].ended]
+
+    while len(ended()) < 20:
+        client.read()
+    assert set(ended()) == {b"fast"}
+    for stream in streams:
+        client.finish(stream)
+    assert ended().count(b"slow") == 10
     client.close()
 
 
@@ -141,6 +157,71 @@ def test_a_port_where_nobody_listens_is_avoided(site):
     site.start_proxy([good.port, 9999], cluster={"policy": "round_robin"} | BUDGET)
     load = site.h2load("/who", "-n", 1000, "-c", 3, "-m", 10)
     assert load.bad == 0, load.output
+
+
+def test_a_retry_goes_elsewhere(site):
+    """By their keys, some requests meet the bad server first, and would again."""
+    good = site.nginx("good", server="location = /reset { return 200 good; }")
+    bad = site.python_peer("h2_server.py", "bad")
+    retry = RETRY["hosts"][0]["routes"][0] | {"hash": [{"header": "x-key"}]}
+    site.start_proxy([good.port, bad.port], cluster={"policy": "maglev"} | BUDGET, listener={
+        "cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": [retry]}]})
+    for key in range(10):
+        assert site.curl("/reset", "-H", f"x-key: {key}").stdout == "good"
+
+
+def test_an_answer_that_has_begun_is_not_begun_again(site):
+    """Whatever the route would try again: its client has seen a part of it."""
+    servers = [site.python_peer("h2_server.py", name) for name in ("a", "b")]
+    site.start_proxy([server.port for server in servers], cluster={"policy": "round_robin"} | BUDGET, listener=RETRY)
+    client = H2Client(site.namespace, FRONT)
+    for _ in range(4):
+        answer = client.finish(client.request("/half"))
+        assert answer.status == 200 and answer.reset is not None
+    assert sum(seen(site, server, "/half") for server in servers) == 4
+    client.close()
+
+
+@pytest.mark.parametrize("size, tries", [(60_000, 2), (100_000, 1)])
+def test_a_body_is_sent_again_whole_or_not_at_all(site, size, tries):
+    """So much of it is kept, and not more."""
+    bad, good = (site.python_peer("h2_server.py", name) for name in ("bad", "good"))
+    site.start_proxy([bad.port, good.port], cluster={"policy": "round_robin"} | BUDGET,
+                     listener=RETRY | {"stream_window": 65535})
+    path = f"/lost/{size}"
+    client = H2Client(site.namespace, FRONT)
+    client.read_for(0.1)
+    while not seen(site, bad, path):
+        stream = client.request(path, "PUT", end=False)
+        sent = 0
+        while sent < size:
+            sent += client.send_what_fits(stream, bytes(size - sent))
+            if sent < size:
+                client.read()
+        if tries == 2:
+            wait_for(lambda: seen(site, good, path, "/received") % size == 0 and seen(site, good, path), 10,
+                     "the body to arrive at the good one")
+            client.read_for(0.1)
+            # Sent twice, it has made room for as much as if it had been sent once.
+            assert client.h2.local_flow_control_window(stream) <= 65535
+        if client.answers[stream].status is None and client.answers[stream].reset is None:
+            client.h2.end_stream(stream)
+            client.flush()
+        answer = client.finish(stream)
+    assert (answer.status == 200) == (tries == 2)
+    assert seen(site, bad, path, "/received") == size
+    client.close()
+
+
+def test_what_a_server_that_goes_has_taken_is_left_to_it(site):
+    """GOAWAY names the last stream that it answers."""
+    servers = [site.python_peer("h2_server.py", name) for name in ("a", "b")]
+    site.start_proxy([server.port for server in servers], cluster={"policy": "round_robin"})
+    client = H2Client(site.namespace, FRONT)
+    for _ in range(4):
+        assert client.finish(client.request("/going/200", "POST", body=b"once")).status == 200
+    assert sum(seen(site, server, "/going/200") for server in servers) == 4
+    client.close()
 
 
 def test_requests_that_may_not_be_repeated_are_not(site):
@@ -164,7 +245,9 @@ def test_grpc_calls_outlive_a_server(site):
     found = {}
     caller = threading.Thread(target=lambda: found.update(site.client("python", "hold", 4)))
     caller.start()
-    time.sleep(1.5)
+    # Each has had some calls.
+    wait_for(lambda: all(endpoint["requests"] > 5 for endpoint in site.ctl_json("clusters")["clusters"][0]["endpoints"]),
+             10, "calls to reach all servers")
     servers[0].send_signal(signal.SIGKILL)
     caller.join()
     assert found.pop("s1", 0) > 0

@@ -76,7 +76,9 @@ def test_an_endpoint_gets_its_first_connection_at_the_limit(site, scraper):
     site.start_proxy([server.port for server in servers], more=metrics(),
                      cluster={"policy": "round_robin", "max_connections": 1})
     assert site.h2load("/who", "-n", 30, "-c", 1).good == 30
-    assert [len(server.access_log.read_text().splitlines()) for server in servers] == [10, 10, 10]
+    # nginx writes its line when the answer has gone.
+    wait_for(lambda: [len(server.access_log.read_text().splitlines()) for server in servers] == [10, 10, 10], 10,
+             "ten requests at each")
 
 
 def test_retries_above_their_budget_are_not_made(site, scraper):
@@ -113,3 +115,21 @@ def test_what_ends_is_given_back(site, scraper):
     assert scraper.value("cluster_connections", cluster="app", protocol="http1") == sum(
         scraper.value("endpoint_connections", cluster="app", endpoint=f"127.0.0.1:{port}")
         for port in (server.port, 9999))
+
+
+def test_retries_that_are_over_are_given_back(site, scraper):
+    server = site.python_peer("h2_server.py", "a")
+    site.start_proxy([server.port], more=metrics(), cluster={"retry_percent": 0, "retry_min": 1}, listener={
+        "cluster": None, "hosts": [{"name": "site", "domains": ["*"], "routes": [
+            {"cluster": "app", "retry": {"on": ["5xx"], "max_retries": 1}}]}]})
+    for _ in range(4):
+        assert site.curl("/status/503", "-o", "/dev/null", "-w", "%{http_code}").stdout == "503"
+    scraper.wait_for_value(4, "cluster_retries_total", cluster="app")
+    assert refused(scraper, "retry_budget") == 0
+
+
+def test_requests_without_an_endpoint_take_no_place(site):
+    health = {"kind": "tcp", "interval": "100ms", "fast_interval": "50ms", "timeout": "100ms", "fall": 1}
+    site.start_proxy([9999], cluster={"max_requests": 2, "health": health, "panic_percent": 0})
+    wait_for(lambda: "unhealthy" in site.ctl("clusters"), 10, "the endpoint to be out")
+    assert {site.curl("/").stdout for _ in range(5)} == {"no endpoint can take the request\n"}

@@ -156,6 +156,19 @@ def test_a_time_to_live_is_waited_for(site, town):
     town.expect({"127.0.0.12", "127.0.0.14"})
 
 
+def test_the_shortest_time_to_live_of_a_services_hosts_counts(site, town):
+    def zone(number):
+        records = [f"_s._tcp 600 SRV 0 0 {SERVER_PORT} {name}" for name in ("a", "b", "c")]
+        return [*records, *a_records(11, name="a", ttl=600), *a_records(number, name="b", ttl=1),
+                *a_records(12, name="c", ttl=600)]
+
+    server = NameServer(site, zone(13))
+    town.start(dns("_s._tcp"))
+    town.expect({"127.0.0.11", "127.0.0.12", "127.0.0.13"})
+    server.serve(zone(14))
+    town.wait_for_event("endpoints_changed", 'added="127.0.0.14:9000" removed="127.0.0.13:9000"')
+
+
 def test_a_name_server_that_dies_takes_no_endpoint_with_it(site, town):
     server = NameServer(site, a_records(11, 12))
     town.start(dns("app:9000"))
@@ -237,6 +250,30 @@ def test_without_a_name_server_clients_are_taken_after_discovery_wait(site, town
     assert site.curl("/", "-o", "/dev/null", "-w", "%{http_code}").stdout == "503"
 
 
+def test_clients_are_taken_when_all_clusters_have_had_an_answer(site, town, path):
+    """One has its endpoints at once, the other's name server is not heard at first."""
+    path.write_text(endpoints_text(12))
+    NameServer(site, a_records(11))
+    chain = "table ip t; add chain ip t in { type filter hook input priority 0; }; add rule ip t in udp dport "
+    site.namespace.run(["nft", f"add {chain}{PORT} counter drop"])
+    config = {"proxy": {"name": "p1", "discovery_wait": "20s"}}
+    site.configure([], cluster=town.cluster(dns("app:9000", timeout="4s")), more=MORE | config)
+    config = json.loads(site.config_path.read_text())
+    config["clusters"].append({"name": "other"} | file_at(path))
+    site.config_path.write_text(json.dumps(config))
+    site.proxy = site.namespace.popen([site.build / "control" / "sluice-proxy", "--config", site.config_path])
+
+    def questions():
+        return int(re.search(r"counter packets (\d+)", site.namespace.run(["nft", "list", "table", "ip", "t"]).stdout)[1])
+
+    # It is asked again a second later, a quarter of the time-out.
+    wait_for(lambda: questions() == 1, 20, "a question to be lost")
+    site.namespace.run(["nft", "delete", "table", "ip", "t"])
+    site.wait_for_port(FRONT, site.proxy)
+    assert site.curl("/").stdout == "127.0.0.11\n"
+    assert not town.events("discovery_late")
+
+
 def test_a_name_that_is_gone_takes_its_endpoints_along_if_told_so(site, town):
     server = NameServer(site, a_records(11))
     town.start(dns("app:9000", when_empty="remove"))
@@ -254,6 +291,16 @@ def test_health_checks_follow_the_names(site, town):
     server.serve(a_records(11, 99))
     town.wait_for_event("backend_unhealthy", "127.0.0.99:9000")
     town.expect({"127.0.0.11"})
+
+
+def test_outlier_detection_follows_the_names(site, town):
+    """A new endpoint is judged, too: nobody listens there."""
+    server = NameServer(site, a_records(11))
+    town.start(dns("app:9000"), outlier={"connect_failures": 2, "max_ejection_percent": 100})
+    server.serve(a_records(11, 99))
+    town.wait_for_event("endpoints_changed", "endpoints=2")
+    wait_for(lambda: town.answered() and town.events("ejected"), 10, "an ejection")
+    town.wait_for_event("ejected", "endpoint=127.0.0.99:9000 reason=consecutive-connect-failures")
 
 
 def test_a_reload_changes_where_endpoints_come_from(site, town):

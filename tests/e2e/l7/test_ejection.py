@@ -1,6 +1,9 @@
 """Outlier detection: what ejects an endpoint, for how long, how many, and that it comes back."""
 
 import json
+import signal
+
+import pytest
 
 from netns import wait_for
 
@@ -11,11 +14,20 @@ OFF = {"server_errors": 0, "gateway_errors": 0, "connect_failures": 0, "success_
 class Judged:
     """Servers behind the proxy, one way to be ejected, and the event log."""
 
-    def __init__(self, site, ports, outlier, **cluster):
+    def __init__(self, site, ports, outlier, *, route=None, **cluster):
         self.site, self.ports = site, ports
         self.log = site.network.directory / "ejections.log"
-        site.start_proxy(ports, cluster={"policy": "round_robin", "panic_percent": 0,
-                                         "outlier": OFF | {"event_log": str(self.log)} | outlier} | cluster)
+        self.cluster = {"policy": "round_robin", "panic_percent": 0,
+                        "outlier": OFF | {"event_log": str(self.log)} | outlier} | cluster
+        self.listener = {"cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": [
+            {"cluster": "app"} | (route or {})]}]}
+        site.start_proxy(ports, cluster=self.cluster, listener=self.listener)
+
+    def reload(self, ports, **cluster):
+        self.ports = ports
+        self.site.configure(ports, cluster=self.cluster | cluster, listener=self.listener)
+        self.site.proxy.send_signal(signal.SIGHUP)
+        wait_for(lambda: " event=reloaded " in self.site.proxy.output(), 10, "the reload")
 
     def events(self):
         return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
@@ -64,6 +76,43 @@ def test_connect_failures_in_a_row(site):
     # Where nobody listens, connections are tried less and less often.
     wait_for(lambda: judged.names() and judged.events(), 20, "an ejection")
     assert judged.wait_for_event("ejected") == (judged.endpoint(2), "consecutive-connect-failures")
+
+
+@pytest.mark.parametrize("path, route", [
+    ("/reset", {}), ("/hang", {"retry": {"per_try_timeout": "100ms"}}), ("/hang", {"request_timeout": "100ms"})],
+    ids=["reset", "try-time-out", "time-out"])
+def test_no_answer_is_a_gateway_error(site, path, route):
+    good = [site.nginx(f"n{number}", server=f"location = {path} {{ return 200 good; }}").port for number in (1, 2)]
+    judged = Judged(site, [*good, site.python_peer("h2_server.py", "bad").port], {"gateway_errors": 2}, route=route)
+    judged.names(path, 6)
+    assert judged.wait_for_event("ejected") == (judged.endpoint(2), "consecutive-gateway-errors")
+    wait_for(lambda: judged.names() == {"n1", "n2"}, 10, "requests to avoid the third")
+
+
+def test_every_try_of_a_request_is_judged(site):
+    """Three requests, each of which both servers fail: one that only failed second tries would not be found."""
+    judged = Judged(site, nginxes(site, 2, 503, bad=2), {"gateway_errors": 3},
+                    route={"retry": {"on": ["5xx"], "max_retries": 1}})
+    judged.names("/work", 3)
+    judged.wait_for_event("ejected", 2)
+    assert {line["endpoint"] for line in judged.events()} == {judged.endpoint(0), judged.endpoint(1)}
+
+
+def test_a_reload_lets_nobody_in(site):
+    judged = Judged(site, nginxes(site, 3, 500), {"server_errors": 3})
+    judged.names("/work", 9)
+    judged.wait_for_event("ejected")
+    judged.reload(judged.ports, retry_min=7)
+    assert judged.names() == {"n1", "n2"}
+    assert [line["event"] for line in judged.events()] == ["ejected"]
+
+
+def test_an_endpoint_that_a_reload_brings_is_judged(site):
+    bad, *good = nginxes(site, 3, 500)
+    judged = Judged(site, good, {"server_errors": 3})
+    judged.reload([bad, *good])
+    wait_for(lambda: judged.names("/work") and judged.events(), 10, "an ejection")
+    assert judged.wait_for_event("ejected") == (judged.endpoint(0), "consecutive-server-errors")
 
 
 def test_grpc_status_in_trailers(site):

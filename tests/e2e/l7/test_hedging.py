@@ -1,5 +1,6 @@
 """A second try beside a slow first one: the first answer of the two goes to the client, the other try is given up."""
 
+import json
 import re
 import signal
 import time
@@ -13,12 +14,20 @@ from proxy_site import FRONT
 METRICS = 9109
 
 
-def start(site, ports, protocol="http2", **retry):
+def start(site, ports, protocol="http2", cluster=None, route=None, **retry):
     """Round robin over `ports`: a second try takes a turn, too, so that a first one may always meet the same server."""
-    site.start_proxy(ports, cluster={"policy": "round_robin", "protocol": protocol},
+    site.start_proxy(ports, cluster={"policy": "round_robin", "protocol": protocol} | (cluster or {}),
                      listener={"cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": [
-                         {"cluster": "app", "retry": {"hedge_after": "100ms"} | retry}]}]},
+                         {"cluster": "app", "retry": {"hedge_after": "100ms"} | retry} | (route or {})]}]},
                      more={"metrics": {"listen": f"127.0.0.1:{METRICS}"}})
+
+
+def received(site, server):
+    """What came in at a server: {path: [bytes of bodies, trailers]}. Not by way of the proxy."""
+    client = H2Client(site.namespace, server.port)
+    answer = json.loads(client.finish(client.request("/received")).body)
+    client.close()
+    return answer
 
 
 def hedges(site):
@@ -70,6 +79,76 @@ def test_the_first_may_still_win(site):
              "the second tries to be given up")
 
 
+def test_an_answer_that_has_begun_is_the_only_one(site):
+    """The second try, which began later, would have answered in the midst of it."""
+    servers = [site.python_peer("h2_server.py", name) for name in ("a", "b")]
+    start(site, [server.port for server in servers])
+    client = H2Client(site.namespace, FRONT)
+    for _ in range(2):
+        answer = client.finish(client.request("/drip/300/10"))
+        assert answer.ended and bytes(answer.body) in (b"a" * 10, b"b" * 10)
+    sent, won = hedges(site)
+    assert sent == 2 and won == 0
+    # A try that had ended by itself would not be told.
+    wait_for(lambda: sum(server.output().count("reset /drip/300/10") for server in servers) == 2, 10,
+             "the second tries to be given up")
+
+
+def test_a_bad_answer_of_the_second_is_none_while_the_first_may_be_good(site):
+    slow = site.python_peer("h2_server.py", "slow")
+    bad = site.nginx("bad", server="location = /sleep/500 { return 503; }")
+    start(site, [slow.port, bad.port], on=["5xx"])
+    for _ in range(4):
+        done = site.curl("/sleep/500", "-w", " %{http_code}").stdout
+        assert done == "slow 200"
+
+
+def test_the_second_goes_elsewhere(site):
+    """By their keys, the first tries of some always meet the server that does not answer."""
+    slow = site.python_peer("h2_server.py", "slow")
+    fast = site.nginx("fast", server="location = /hang { return 200 fast; }")
+    start(site, [slow.port, fast.port], cluster={"policy": "maglev"}, route={"hash": [{"header": "x-key"}]})
+    for key in range(10):
+        assert site.curl("/hang", "-m", "10", "-H", f"x-key: {key}").stdout == "fast"
+    sent, won = hedges(site)
+    assert sent == won > 0
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_second_tries_stay_within_the_budget_of_retries(site, allowed):
+    """A second try that is over is one no more."""
+    servers = [site.python_peer("h2_server.py", name) for name in ("a", "b")]
+    start(site, [server.port for server in servers], cluster={"retry_percent": 0, "retry_min": allowed})
+    for _ in range(3):
+        assert site.curl("/sleep/300").stdout in ("a", "b")
+    assert hedges(site) == (3 * allowed, 0)
+
+
+def test_second_tries_that_win_are_given_back_to_the_budget(site):
+    slow = site.python_peer("h2_server.py", "slow")
+    fast = site.nginx("fast", server="location = /hang { return 200 fast; }")
+    start(site, [slow.port, fast.port], cluster={"retry_percent": 0, "retry_min": 1})
+    for _ in range(6):
+        assert site.curl("/hang", "-m", "10").stdout == "fast"
+    sent, won = hedges(site)
+    assert sent == won >= 3
+
+
+def test_a_request_that_has_not_all_come_is_sent_once(site):
+    servers = [site.python_peer("h2_server.py", name) for name in ("a", "b")]
+    start(site, [server.port for server in servers])
+    client = H2Client(site.namespace, FRONT)
+    stream = client.request("/upload", "PUT", end=False)
+    client.h2.send_data(stream, b"begun")
+    client.flush()
+    client.read_for(0.3)
+    client.h2.send_data(stream, b" and ended", end_stream=True)
+    client.flush()
+    assert client.finish(stream).status == 200
+    assert hedges(site) == (0, 0)
+    assert sorted(received(site, server).get("/upload", [0, 0])[0] for server in servers) == [0, 15]
+
+
 def test_a_post_is_sent_once_unless_the_operator_knows_better(site):
     servers = [site.python_peer("h2_server.py", name) for name in ("a", "b")]
     start(site, [server.port for server in servers])
@@ -91,6 +170,8 @@ def test_a_body_goes_to_both(site):
         wait_for(lambda: hedges(site)[0] >= 2, 5, "two second tries")
         sent, won = hedges(site)
         assert sent == won
+        # One of the first two and these four, each whole.
+        assert received(site, fast)["/upload"] == [50_000, 0]
     finally:
         slow.send_signal(signal.SIGCONT)
 

@@ -4,6 +4,7 @@ others alone."""
 import socket
 import struct
 
+import h2.events
 import pytest
 
 from counters import METRICS, defences, endings, samples, wait_for_defence
@@ -11,7 +12,7 @@ from h2_client import H2Client
 from netns import wait_for
 from proxy_site import FRONT
 
-NO_ERROR, ENHANCE_YOUR_CALM = 0, 11
+NO_ERROR, REFUSED_STREAM, ENHANCE_YOUR_CALM = 0, 7, 11
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 3, 4, 6, 7, 8, 9
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
@@ -76,13 +77,16 @@ class RawClient:
 @pytest.mark.parametrize("where,reason", [("listener", "listener_full"), ("proxy", "proxy_full")])
 def test_clients_beyond_the_limit_are_refused_and_those_there_go_on(site, server, where, reason):
     limit = {"max_clients": 2}
-    start(site, server, **(limit if where == "listener" else {"proxy": limit}))
+    # Clients that their listener refuses take no place among the proxy's.
+    limits = limit | {"proxy": {"max_clients": 3}} if where == "listener" else {"proxy": limit}
+    start(site, server, **limits)
     # The site's own look whether the port is open makes no connection.
     there = [H2Client(site.namespace, FRONT) for _ in range(2)]
     assert all(client.finish(client.request()).status == 200 for client in there)
-    refused = RawClient(site, b"")
-    assert refused.to_end()[0] == b""
-    wait_for_defence(site, reason)
+    for _ in range(3):
+        refused = RawClient(site, b"")
+        assert refused.to_end()[0] == b""
+    wait_for_defence(site, reason, 3)
     assert all(client.finish(client.request()).status == 200 for client in there)
     there.pop().close()
     wait_for(lambda: samples(site)["sluice_proxy_clients"] == 1, 10, "the client to be gone", interval_s=0.1)
@@ -166,6 +170,17 @@ def test_a_stream_whose_window_stays_shut_is_reset_and_the_others_go_on(site, se
     wait_for(lambda: endings(site, "client_stalled") == 1, 10, "the outcome", interval_s=0.1)
 
 
+def test_what_comes_for_a_stream_does_not_keep_it_open(site):
+    """A window that stays shut while the endpoint goes on and on."""
+    server = site.python_peer("h2_server.py", "x")
+    start(site, server, stall_timeout="400ms")
+    client = H2Client(site.namespace, FRONT, window=3)
+    answer = client.finish(client.request("/drip/0/100"))
+    assert answer.status == 200 and answer.reset is not None and bytes(answer.body) == b"xxx"
+    # A server that had said all would not be told.
+    wait_for(lambda: "reset /drip/0/100" in server.output(), 10, "the server to be told")
+
+
 def test_a_client_that_reads_nothing_is_closed(site, server):
     (server.www / "large").write_bytes(b"x" * 8_000_000)
     start(site, server, stall_timeout="500ms", keepalive_timeout="0ms")
@@ -173,6 +188,62 @@ def test_a_client_that_reads_nothing_is_closed(site, server):
     client.request("/large")
     wait_for_defence(site, "stalled_client")
     wait_for(lambda: samples(site)["sluice_proxy_clients"] == 0, 10, "the client to be gone", interval_s=0.1)
+
+
+# --- memory of one connection
+
+def opened_uploads(client, count):
+    return [client.request("/unread", "POST", end=False) for _ in range(count)]
+
+
+def wait_for_pong(client):
+    """What was sent before has been looked at."""
+    seen = []
+    take = client.take
+    client.take = lambda event: seen.append(event) if isinstance(event, h2.events.PingAckReceived) else take(event)
+    client.h2.ping(b"12345678")
+    client.flush()
+    while not seen:
+        client.read()
+    client.take = take
+
+
+def test_a_client_that_holds_much_gets_no_more_until_it_lets_go(site):
+    """Neither streams nor window: of 9 MB sent more than half of the connection's 16 MB window is to be given back."""
+    server = site.python_peer("h2_server.py", "x")
+    start(site, server, max_client_memory=8_000_000)
+    client = H2Client(site.namespace, FRONT)
+    uploads = opened_uploads(client, 36)
+    wait_for_pong(client)
+    window = client.h2.outbound_flow_control_window
+    for upload in uploads:
+        assert client.send_what_fits(upload, bytes(250_000)) == 250_000
+        client.read_for(0.01)
+    wait_for_pong(client)
+    assert client.h2.outbound_flow_control_window == window - 36 * 250_000
+    assert client.finish(client.request("/who")).reset == REFUSED_STREAM
+    wait_for_defence(site, "client_memory_streams")
+    for upload in uploads:
+        client.reset(upload)
+    wait_for(lambda: client.read_for(0.05) or client.h2.outbound_flow_control_window == window, 10, "the window to open")
+    assert client.finish(client.request("/who")).status == 200
+    assert defences(site, "client_memory_streams") == 1 and defences(site, "client_memory") == 0
+
+
+def test_a_client_that_holds_too_much_is_closed(site):
+    server = site.python_peer("h2_server.py", "x")
+    start(site, server, max_client_memory=1 << 20)
+    good = H2Client(site.namespace, FRONT)
+    assert good.finish(good.request("/who")).status == 200
+    client = RawClient(site)
+    client.send(b"".join(frame(HEADERS, END_HEADERS, 2 * number + 1, b"\x83\x86\x44\x07/unread\x41\x01a")
+                         for number in range(10)))
+    client.send(b"".join(frame(DATA, 0, 2 * number + 1, bytes(16_000)) * 16 for number in range(10)))
+    _, code, words = client.last_goaway()
+    assert (code, words) == (ENHANCE_YOUR_CALM, "the connection holds too much memory")
+    wait_for_defence(site, "client_memory")
+    assert good.finish(good.request("/who")).status == 200
+    wait_for(lambda: samples(site)["sluice_proxy_clients"] == 1, 10, "the client to be gone", interval_s=0.1)
 
 
 # --- age

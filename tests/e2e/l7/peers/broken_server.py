@@ -23,6 +23,8 @@ def attack(how, stream):
         return itertools.repeat(frame(HEADERS, END_HEADERS, stream, EARLY_HINTS))
     if how == "large_informational":
         return itertools.repeat(frame(HEADERS, END_HEADERS, stream, EARLY_HINTS + LARGE_FIELD))
+    if how == "hints_only":
+        return [frame(HEADERS, END_HEADERS, stream, EARLY_HINTS)] * 150
     if how == "continuation":
         return [frame(HEADERS, 0, stream, OK), *[frame(CONTINUATION, 0, stream)] * 1000]
     if how == "large_head":

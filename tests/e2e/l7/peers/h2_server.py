@@ -11,12 +11,16 @@
 /upload         its name, when all has come     /headers       [name, value] of each field of the request
 /talk           a head at once, its name when all has come
 /malformed      a body shorter than its content-length
+/drip/MS/N      a head after so long, then N times its name, 50 ms apart
+/lost/N         RST_STREAM after N bytes of the body; a server called "good" takes all and answers
+/going/MS       GOAWAY that names this stream as the last one, and the answer so long after it
 A line per stream that is reset by the other side: `reset PATH`.
 """
 
 import asyncio
 import collections
 import json
+import struct
 import sys
 
 import h2.config
@@ -26,6 +30,7 @@ import h2.events
 import h2.exceptions
 
 NAME = sys.argv[2]
+DRIP_S = 0.05
 seen = collections.Counter()
 received = collections.defaultdict(lambda: [0, 0])
 
@@ -37,6 +42,7 @@ class Session(asyncio.Protocol):
         self.h2.initiate_connection()
         self.h2.increment_flow_control_window((1 << 31) - 1 - 65535)
         self.paths = {}
+        self.bytes_left = {}  # until a stream is lost
         self.flush()
 
     def flush(self):
@@ -64,6 +70,8 @@ class Session(asyncio.Protocol):
                 self.say(event.stream_id, json.dumps(event.headers).encode())
             elif path == "/talk":
                 self.h2.send_headers(event.stream_id, [(":status", "200")])
+            elif path.startswith("/lost/"):
+                self.bytes_left[event.stream_id] = int(path.rpartition("/")[2])
             elif path not in ("/unread", "/upload"):
                 self.answer(event.stream_id, path)
         elif isinstance(event, h2.events.TrailersReceived):
@@ -72,13 +80,22 @@ class Session(asyncio.Protocol):
             received[self.paths[event.stream_id]][0] += len(event.data)
             if self.paths.get(event.stream_id) != "/unread":
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            if event.stream_id in self.bytes_left:
+                self.lose(event.stream_id, len(event.data))
         elif isinstance(event, h2.events.StreamEnded):
-            if self.paths[event.stream_id] == "/upload":
+            if self.paths[event.stream_id] == "/upload" or event.stream_id in self.bytes_left:
                 self.say_if_open(event.stream_id)
             elif self.paths[event.stream_id] == "/talk":
                 self.h2.send_data(event.stream_id, NAME.encode(), end_stream=True)
         elif isinstance(event, h2.events.StreamReset):
+            self.bytes_left.pop(event.stream_id, None)
             print(f"reset {self.paths.get(event.stream_id)}", flush=True)
+
+    def lose(self, stream, size):
+        self.bytes_left[stream] -= size
+        if self.bytes_left[stream] <= 0 and NAME != "good":
+            del self.bytes_left[stream]
+            self.h2.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
 
     def answer(self, stream, path):
         what, _, detail = path[1:].partition("/")
@@ -94,6 +111,14 @@ class Session(asyncio.Protocol):
             self.h2.send_data(stream, b"x" * 50)
             self.h2.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
         elif what == "sleep":
+            asyncio.get_running_loop().call_later(int(detail) / 1000, self.say_late, stream)
+        elif what == "drip":
+            wait_ms, pieces = map(int, detail.split("/"))
+            asyncio.get_running_loop().call_later(wait_ms / 1000, self.drip, stream, pieces, True)
+        elif what == "going":
+            # By hand: h2 would answer nothing after it.
+            self.flush()
+            self.transport.write(struct.pack(">IBIII", 8 << 8 | 7, 0, 0, stream, 0))
             asyncio.get_running_loop().call_later(int(detail) / 1000, self.say_late, stream)
         elif what == "status":
             self.say(stream, NAME.encode(), detail)
@@ -121,6 +146,17 @@ class Session(asyncio.Protocol):
             self.say(stream, NAME.encode())
         except h2.exceptions.ProtocolError:
             pass  # The stream is gone.
+
+    def drip(self, stream, pieces, first=False):
+        try:
+            if first:
+                self.h2.send_headers(stream, [(":status", "200")])
+            self.h2.send_data(stream, NAME.encode(), end_stream=pieces == 1)
+        except h2.exceptions.ProtocolError:
+            return  # The stream is gone.
+        self.flush()
+        if pieces > 1:
+            asyncio.get_running_loop().call_later(DRIP_S, self.drip, stream, pieces - 1)
 
     def say_late(self, stream):
         self.say_if_open(stream)
