@@ -155,6 +155,12 @@ def test_a_server_that_resets_every_stream(site, path):
 def test_a_port_where_nobody_listens_is_avoided(site):
     good = site.nginx("n1", http="keepalive_requests 1000000;")
     site.start_proxy([good.port, 9999], cluster={"policy": "round_robin"} | BUDGET)
+    client = H2Client(site.namespace, FRONT)
+    for _ in range(100):
+        assert client.finish(client.request("/who")).status == 200
+    # Half of the turns were its own, and it was left alone for longer each time.
+    failures = site.ctl_json("stats", "cluster_connect_failures_total")["metrics"][0]["samples"][0]["value"]
+    assert 0 < failures < 20
     load = site.h2load("/who", "-n", 1000, "-c", 3, "-m", 10)
     assert load.bad == 0, load.output
 

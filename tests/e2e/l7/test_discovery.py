@@ -187,6 +187,23 @@ def test_a_name_server_that_dies_takes_no_endpoint_with_it(site, town):
     town.expect({"127.0.0.12", "127.0.0.13"})
 
 
+def test_failures_after_a_good_answer_count_from_the_first(site, town):
+    """Each waits twice as long as the one before it: those of the first outage would make it 11 s and more."""
+    server = NameServer(site, a_records(11))
+    town.start(dns("app:9000", failure_max="60s"))
+
+    def failed():
+        return town.metric("sluice_proxy_discovery_answers_total")['cluster="app",result="failed"']
+
+    server.kill()
+    wait_for(lambda: failed() >= 5, 20, "five failures")
+    server.start()
+    town.wait_for_event("discovery_recovered")
+    server.kill()
+    before = failed()
+    wait_for(lambda: failed() >= before + 4, 10, "four more")
+
+
 def test_service_records_give_ports_weights_and_priorities(site, town):
     def service(priority, weight, host):
         return f"_http._tcp.app 0 SRV {priority} {weight} {SERVER_PORT} {host}"
