@@ -22,7 +22,7 @@ constexpr timeval kSendTime{2, 0};
 }  // namespace
 
 HandoverServer::HandoverServer(boost::asio::io_context& io, ListeningSocket socket, Owner owner)
-    : file_(std::move(socket)), owner_(std::move(owner)), acceptor_(io), client_(io), timer_(io) {
+    : file_(std::move(socket)), owner_(std::move(owner)), acceptor_(io), retry_(io), client_(io), timer_(io) {
   acceptor_.assign(Stream(), file_.release_descriptor());
   accept();
 }
@@ -32,8 +32,17 @@ HandoverServer::~HandoverServer() = default;
 void HandoverServer::accept() {
   acceptor_.async_accept([this](const auto& failed, Stream::socket client) {
     if (failed == boost::asio::error::operation_aborted || handed_over_) return;
-    if (!failed) answer(std::move(client));
+    if (failed) return accept_later();
+    answer(std::move(client));
     accept();
+  });
+}
+
+// Out of descriptors, most likely: they come back when clients leave. At once would be a busy loop.
+void HandoverServer::accept_later() {
+  retry_.expires_after(std::chrono::milliseconds(100));
+  retry_.async_wait([this](const auto& cancelled) {
+    if (!cancelled && !handed_over_) accept();
   });
 }
 

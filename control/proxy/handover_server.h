@@ -35,6 +35,7 @@ class HandoverServer {
   using Stream = boost::asio::local::stream_protocol;
 
   void accept();
+  void accept_later();
   void answer(Stream::socket client);
   void wait_for_ready();
   void give_up(const std::string& why);
@@ -43,6 +44,7 @@ class HandoverServer {
   ListeningSocket file_;
   Owner owner_;
   Stream::acceptor acceptor_;
+  boost::asio::steady_timer retry_;
   Stream::socket client_;  // whom an offer was made
   Peer successor_;
   std::string said_;
