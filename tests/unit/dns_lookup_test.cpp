@@ -171,6 +171,19 @@ TEST_F(DnsLookupTest, NoAnswerIsAFailureWhenTheTimeIsOver) {
   EXPECT_GE(questions_, 2) << "a datagram may be lost";
 }
 
+TEST_F(DnsLookupTest, SilentServersDoNotLengthenTheTimeHoweverMany) {
+  settings_.timeout = 200ms;
+  std::vector<udp::socket> silent;
+  for (int i = 0; i < 7; ++i) {
+    silent.emplace_back(io_, udp::endpoint(boost::asio::ip::address_v4::loopback(), 0));
+    settings_.servers.push_back({IpAddress::v4(127, 0, 0, 1), silent.back().local_endpoint().port()});
+  }
+  const DnsAnswer found =
+      ask("app.test.", DnsRecordType::kA, [](const std::string&) { return std::nullopt; });
+  EXPECT_EQ(found.kind, DnsAnswerKind::kFailed);
+  EXPECT_EQ(found.error, "A app.test: no answer in time");
+}
+
 TEST_F(DnsLookupTest, AnAnswerToAnotherQuestionIsNotTaken) {
   settings_.timeout = 200ms;
   const std::string address("\xc0\x00\x02\x01", 4);
