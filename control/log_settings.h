@@ -28,6 +28,10 @@ enum class LogTarget : uint8_t {
   kJournal,  ///< to journald by its own protocol, each key as a field
 };
 
+constexpr std::string_view log_target_name(LogTarget target) {
+  return target == LogTarget::kStderr ? "stderr" : "journal";
+}
+
 /// What a log has counted.
 struct LogNumbers {
   std::array<uint64_t, 4> lines{};  ///< by LogLevel

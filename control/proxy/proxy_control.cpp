@@ -5,7 +5,9 @@
 
 #include <boost/asio/post.hpp>
 
+#include "control/log.h"
 #include "control/log_line.h"
+#include "control/proxy/fixed_fields.h"
 #include "control/proxy/health_event.h"
 #include "control/proxy/proxy_limits.h"
 
@@ -118,14 +120,7 @@ Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_contex
 }
 
 Result<l7::ProxySnapshot> ProxyControl::prepare(const ProxyConfig& config) const {
-  if (config.settings.workers != config_.settings.workers) {
-    return fail(fmt::format("proxy.workers: found {} where {} run; a change takes a restart",
-                            config.settings.workers, config_.settings.workers));
-  }
-  if (config.run_dir != config_.run_dir) {
-    return fail(fmt::format("proxy.run_dir: found {} where {} is in use; a change takes a restart",
-                            config.run_dir, config_.run_dir));
-  }
+  if (auto same = check_fixed_fields(config_, config); !same) return tl::unexpected(same.error());
   // A cluster whose discovery begins now, or begins anew, goes on with what it has.
   const auto known = [this](const std::string& cluster) { return published(proxy_->snapshot(), cluster); };
   return l7::build_snapshot(with_discovered(config, known), &proxy_->snapshot(),
@@ -158,6 +153,8 @@ Result<void> ProxyControl::apply(ProxyConfig config) {
   }
   for (const std::string& warning : tls->warnings)
     spdlog::warn("event=tls_warning text={}", log_quoted(warning));
+  // What `sluicectl proxy log-level` has said holds as long as the file says the same as before.
+  if (config.log.level != config_.log.level) set_log_level(config.log.level);
   config_ = std::move(config);
   event_log_ = *std::move(event_log);
   export_spans();

@@ -62,7 +62,7 @@ constexpr ConfigField kGlobal[] = {
     {"metrics", "a map", "none: no metrics are served", "Metrics for Prometheus, read-only."},
     {"metrics.listen",
      "an IPv4 address with a port such as 127.0.0.1:9109, or an IPv6 one such as [::1]:9109", kRequired,
-     "TCP address on which GET /metrics is answered; a change takes a restart."},
+     "TCP address on which GET /metrics is answered; a change takes an upgrade or a restart."},
     {"metrics.per_route", kFlag, "true", "Whether each route is counted by itself; see proxy-metrics.md."},
 
     {"tracing", "a map", "none: requests are not traced",

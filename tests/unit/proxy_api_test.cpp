@@ -170,7 +170,37 @@ TEST_F(ProxyApi, WhatIsWrongWithADocumentIsListedAndNothingChanges) {
   EXPECT_THAT(refused.body["errors"][0].get<std::string>(), HasSubstr("document:1:"));
   // Found by the data plane's own step, not by the parser.
   const auto workers = call("PUT", "/v1/config?dry_run=1", "proxy: {workers: 3}\n" + config_text());
-  EXPECT_THAT(workers.body["error"].get<std::string>(), HasSubstr("a change takes a restart"));
+  EXPECT_THAT(workers.body["error"].get<std::string>(), HasSubstr("an upgrade does"));
+  EXPECT_EQ(call("GET", "/v1/status").body["generation"], 1);
+}
+
+TEST_F(ProxyApi, WhatAReloadCannotChangeIsRefusedByNameAndWithTheWayToIt) {
+  constexpr std::string_view kUpgrade =
+      "an upgrade does (SIGUSR2, or sluice-proxy --upgrade: docs/upgrade.md)";
+  constexpr std::string_view kRestart = "a change takes a restart";
+  struct Case {
+    std::string_view field;
+    std::string document;
+    std::string_view advice;
+  };
+  const Case cases[] = {
+      {"proxy.workers: found 3 where 1 run", "proxy: {workers: 3}\n", kUpgrade},
+      {"proxy.cores: found [0] where nothing is in use", "proxy: {cores: [0]}\n", kUpgrade},
+      {"metrics.listen: found [::1]:9109 where nothing is in use", "metrics: {listen: \"[::1]:9109\"}\n",
+       kUpgrade},
+      {"log.to: found journal where stderr is in use", "log: {to: journal}\n", kUpgrade},
+      {"proxy.upgrade_socket: found /x where nothing is in use", "proxy: {upgrade_socket: /x}\n", kRestart},
+      {"proxy.user: found nobody where nothing is in use", "proxy: {user: nobody}\n", kRestart},
+  };
+  for (const Case& wanted : cases) {
+    for (const char* how : {"dry_run=1", "volatile=1"}) {
+      const auto refused = call("PUT", std::string("/v1/config?") + how, wanted.document + config_text());
+      EXPECT_EQ(refused.status, 422u) << wanted.field;
+      const auto error = refused.body.value("error", "");
+      EXPECT_THAT(error, HasSubstr(std::string(wanted.field)));
+      EXPECT_THAT(error, HasSubstr(std::string(wanted.advice)));
+    }
+  }
   EXPECT_EQ(call("GET", "/v1/status").body["generation"], 1);
 }
 

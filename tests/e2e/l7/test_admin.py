@@ -272,6 +272,22 @@ def test_the_log_level_is_changed_and_events_tell_of_it(site):
         assert any(text.startswith(said) for text in told()), (words, told())
 
 
+def test_a_reload_takes_another_log_level_and_leaves_what_was_said_otherwise(site):
+    server = site.nginx("n1")
+    level = {"log": {"level": "debug"}}
+    site.start_proxy([server.port], more=level)
+    site.ctl("log-level", "warning")
+    site.ctl("reload")
+    # The file says what it said before.
+    assert site.ctl("log-level") == "warning\n"
+    site.configure([server.port], more={"log": {"level": "error"}})
+    site.ctl("reload")
+    assert site.ctl("log-level") == "error\n"
+    site.configure([server.port], more=level)
+    site.proxy.send_signal(signal.SIGHUP)
+    wait_for(lambda: site.ctl("log-level") == "debug\n", 10, "the reload", interval_s=0.1)
+
+
 def test_a_second_proxy_is_refused_and_a_dead_one_is_replaced(site):
     server = site.nginx("n1")
     site.start_proxy([server.port])
