@@ -1,5 +1,6 @@
 // sluice-proxy: the L7 balancer. Reads its file, starts the workers, follows signals.
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <boost/program_options.hpp>
 #include <csignal>
@@ -83,6 +84,10 @@ int run(sluice::control::ProxyService::Given given) {
   std::signal(SIGPIPE, SIG_IGN);
   sluice::control::ProxyService service(std::move(given), manager);
   if (auto started = service.start(*std::move(loaded)); !started) {
+    if (service.stopped_early()) {
+      spdlog::info("event=stopped");
+      return kOk;
+    }
     std::cerr << started.error().message << '\n';
     return kFailed;
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 
 #include "control/log.h"
@@ -79,7 +80,7 @@ Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_contex
   auto event_log = HealthEventLog::open(control->config_);
   if (!event_log) return tl::unexpected(event_log.error());
   control->event_log_ = *std::move(event_log);
-  control->discover();
+  if (auto discovered = control->discover(); !discovered) return tl::unexpected(discovered.error());
   const auto discovered = [&control](const std::string& cluster) {
     const ClusterEndpoints* found = control->discoveries_.find(cluster);
     return found == nullptr ? std::vector<Endpoint>{} : found->endpoints;
@@ -168,16 +169,22 @@ Result<void> ProxyControl::apply(ProxyConfig config) {
 }
 
 // Listening before anything is known of a cluster would be refusing its first requests.
-void ProxyControl::discover() {
+Result<void> ProxyControl::discover() {
   discoveries_.use(config_, [](const std::string& /*cluster*/) { return std::vector<Endpoint>{}; });
   const auto until = std::chrono::steady_clock::now() + config_.discovery_wait;
-  while (!discoveries_.settled() && std::chrono::steady_clock::now() < until) {
-    if (io_.run_one_until(until) == 0) break;
+  {
+    // With work left, io_ is stopped by nobody but who wants the process to end.
+    const auto work = boost::asio::make_work_guard(io_);
+    while (!discoveries_.settled() && std::chrono::steady_clock::now() < until) {
+      io_.run_one_until(until);
+      if (io_.stopped()) return fail("stopped while it waited for the first answers of discovery");
+    }
   }
   if (io_.stopped()) io_.restart();
-  if (discoveries_.settled()) return;
+  if (discoveries_.settled()) return {};
   spdlog::warn("event=discovery_late waited_ms={} error={}", config_.discovery_wait.count(),
                log_quoted("not all clusters have had an answer; until then they have no endpoints"));
+  return {};
 }
 
 void ProxyControl::on_discovered(const std::string& cluster) {

@@ -31,7 +31,7 @@ class ProxyControl {
  public:
   /// Starts workers and checks; runs `io` until clusters whose endpoints are discovered have some, or
   /// discovery_wait is over. Clients wait until accept(). `from`: what another process hands over, or
-  /// nullptr. Errors say what to do; nothing is left running.
+  /// nullptr. Errors say what to do; nothing is left running. Who stops `io` while it waits gets one, too.
   static Result<std::unique_ptr<ProxyControl>> start(boost::asio::io_context& io, ProxyConfig config,
                                                      const HandoverOffer* from = nullptr);
   ~ProxyControl();
@@ -92,7 +92,7 @@ class ProxyControl {
     std::span<const uint16_t> check_ports;
   };
   KnownEndpoints endpoints_of(size_t cluster) const;
-  void discover();
+  Result<void> discover();
   void on_discovered(const std::string& cluster);
   ProxyControl(boost::asio::io_context& io, ProxyConfig config);
   Result<l7::ProxySnapshot> prepare(const ProxyConfig& config) const;

@@ -89,9 +89,11 @@ Result<void> ProxyService::start(LoadedProxyFile loaded) {
       return fail(opened.error().message +
                   (path.empty() ? "" : "; --upgrade takes over from a sluice-proxy"));
   }
+  wait_for_early_signal();
   auto control = ProxyControl::start(io_, std::move(wanted), takeover ? &takeover->offer() : nullptr);
   if (!control) return tl::unexpected(control.error());
   control_ = *std::move(control);
+  signals_.cancel();
   // The port may still be the other one's.
   auto metrics_open = open_metrics();
   if (!metrics_open && !takeover) return metrics_open;
@@ -125,6 +127,7 @@ Result<void> ProxyService::start(LoadedProxyFile loaded) {
   wait_for_signal();
   wait_for_upgrade_signal();
   wait_for_rotation_signal();
+  if (reload_due_) reload();
   manager_.ready();
   return {};
 }
@@ -306,6 +309,20 @@ void ProxyService::upgrade() {
     spdlog::error("event=upgrade_failed this_process_goes_on=true error={}",
                   log_quoted(started.error().message));
   }
+}
+
+// While clusters wait for their first endpoints. Nobody has been served: there is nothing to drain.
+void ProxyService::wait_for_early_signal() {
+  signals_.async_wait([this](const auto& cancelled, int signal) {
+    if (cancelled) return;
+    if (signal == SIGHUP) {
+      reload_due_ = true;
+      wait_for_early_signal();
+      return;
+    }
+    stopped_early_ = true;
+    io_.stop();
+  });
 }
 
 void ProxyService::wait_for_signal() {

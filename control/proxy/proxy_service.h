@@ -39,6 +39,9 @@ class ProxyService {
   /// Starts everything, accepts, and is ready. Errors are for stderr; where there was a process before this
   /// one, that one goes on.
   Result<void> start(LoadedProxyFile loaded);
+  /// Whether start() came back with an error because SIGTERM came before it was done: that is a stop as any
+  /// other.
+  bool stopped_early() const { return stopped_early_; }
   /// Until SIGTERM, or until another process has taken over, and the last client has gone or drain_time is
   /// over.
   void run();
@@ -60,6 +63,7 @@ class ProxyService {
   void reload();
   void reopen_access_logs();
   void upgrade();
+  void wait_for_early_signal();
   void wait_for_signal();
   void wait_for_upgrade_signal();
   void wait_for_rotation_signal();
@@ -79,6 +83,8 @@ class ProxyService {
   boost::asio::steady_timer api_timer_;
   std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<HandoverServer> upgrade_;
+  bool stopped_early_ = false;
+  bool reload_due_ = false;  // SIGHUP came before there was something to reload
   bool leaving_ = false;
   int ends_ = 0;
 };

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import time
 from collections import Counter
 
@@ -289,6 +290,27 @@ def test_clients_are_taken_when_all_clusters_have_had_an_answer(site, town, path
     site.wait_for_port(FRONT, site.proxy)
     assert site.curl("/").stdout == "127.0.0.11\n"
     assert not town.events("discovery_late")
+
+
+@pytest.fixture
+def waiting(site, town):
+    """A proxy that waits for discovery, longer than any test does."""
+    site.namespace.run(["nft", "add table ip t; add chain ip t in { type filter hook input priority 0; }; "
+                              f"add rule ip t in udp dport {PORT} counter drop"])
+    site.configure([], cluster=town.cluster(dns("app:9000", timeout="60s")), more=town.more({"discovery_wait": "60s"}))
+    process = site.namespace.popen([site.build / "control" / "sluice-proxy", "--config", site.config_path])
+    wait_for(lambda: process.require_running() or " packets 0 " not in
+             site.namespace.run(["nft", "list", "table", "ip", "t"]).stdout, 20, "the first question")
+    assert f":{FRONT} " not in site.namespace.run(["ss", "-Hltn"]).stdout
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_proxy_that_waits_for_discovery_is_stopped_at_once(site, waiting, number):
+    waiting.send_signal(number)
+    assert waiting.wait(5) == 0
+    assert "event=stopped" in waiting.output() and "event=started" not in waiting.output()
+    assert not (site.run_dir / "proxy.sock").exists()
 
 
 def test_a_name_that_is_gone_takes_its_endpoints_along_if_told_so(site, town):
