@@ -13,6 +13,7 @@
 #include "control/config_text.h"
 #include "control/log.h"
 #include "control/log_line.h"
+#include "control/proxy/named_files.h"
 #include "control/proxy/proxy_file.h"
 #include "control/proxy/proxy_service.h"
 #include "control/service_manager.h"
@@ -63,7 +64,11 @@ int check(const sluice::ProxyFile& file) {
     return kBadConfig;
   }
   for (const std::string& warning : snapshot->tls->warnings) fmt::print("{}: warning: {}\n", path, warning);
-  size_t endpoints = 0;
+  const auto files = sluice::control::look_at_named_files(*config);
+  for (const std::string& warning : files.warnings) fmt::print("warning: {}\n", warning);
+  for (const std::string& error : files.errors) fmt::print(stderr, "{}: {}\n", path, error);
+  if (!files.errors.empty()) return kBadConfig;
+  size_t endpoints = files.endpoints;
   for (const auto& cluster : config->settings.clusters) endpoints += cluster.endpoints.size();
   fmt::print("{}: good: {} listeners, {} clusters, {} endpoints\n", path, config->settings.listeners.size(),
              config->settings.clusters.size(), endpoints);

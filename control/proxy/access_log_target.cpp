@@ -13,12 +13,21 @@
 #include <cstring>
 
 #include "control/log_line.h"
+#include "control/proxy/append_check.h"
 
 namespace sluice {
 namespace {
 
 constexpr mode_t kFileMode = 0640;
 constexpr int kPatienceMs = 1000;
+
+tl::unexpected<Error> cannot_open(const std::string& to, int error) {
+  const char* advice = error == ENOENT   ? "make its directory"
+                       : error == EACCES ? "let the user of sluice-proxy write there"
+                       : error == ENXIO  ? "start the reader of the pipe first"
+                                         : "name a file that can be written";
+  return fail(fmt::format("access log {}: cannot be opened: {}; {}", to, strerror(error), advice));
+}
 
 Result<int> open_descriptor(const std::string& to) {
   if (to == "stdout" || to == "stderr") {
@@ -30,11 +39,7 @@ Result<int> open_descriptor(const std::string& to) {
   const int fd =
       ::open(to.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, kFileMode);
   if (fd >= 0) return fd;
-  const char* advice = errno == ENOENT   ? "make its directory"
-                       : errno == EACCES ? "let the user of sluice-proxy write there"
-                       : errno == ENXIO  ? "start the reader of the pipe first"
-                                         : "name a file that can be written";
-  return fail(fmt::format("access log {}: cannot be opened: {}; {}", to, strerror(errno), advice));
+  return cannot_open(to, errno);
 }
 
 }  // namespace
@@ -45,6 +50,12 @@ Result<std::shared_ptr<AccessLogTarget>> AccessLogTarget::open(const std::string
   struct stat status {};
   const bool regular = fstat(*fd, &status) == 0 && S_ISREG(status.st_mode);
   return std::shared_ptr<AccessLogTarget>(new AccessLogTarget(to, *fd, regular));
+}
+
+Result<void> AccessLogTarget::check(const std::string& to) {
+  if (to == "stdout" || to == "stderr") return {};
+  if (const int error = append_error(to); error != 0) return cannot_open(to, error);
+  return {};
 }
 
 AccessLogTarget::~AccessLogTarget() {

@@ -19,6 +19,8 @@ class AccessLogTarget {
   /// `to`: "stdout", "stderr", or a path; a file that is not there is made, readable by its owner and group
   /// (less what the umask takes). Errors name it and say what to do.
   static Result<std::shared_ptr<AccessLogTarget>> open(const std::string& to);
+  /// Whether open() would go well, as far as append_error() knows; makes no file.
+  static Result<void> check(const std::string& to);
   AccessLogTarget(const AccessLogTarget&) = delete;
   AccessLogTarget& operator=(const AccessLogTarget&) = delete;
   ~AccessLogTarget();

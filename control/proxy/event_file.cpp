@@ -10,18 +10,31 @@
 #include <cstring>
 
 #include "control/log_line.h"
+#include "control/proxy/append_check.h"
 
 namespace sluice::control {
+namespace {
+
+tl::unexpected<Error> cannot_open(const std::string& path, int error) {
+  const std::string reason = error == ENXIO ? "nobody reads this FIFO" : std::strerror(error);
+  return fail(fmt::format(
+      "event log {}: cannot be opened: {}; accepted: a file in a directory that is there, and that "
+      "sluice-proxy may write to",
+      path, reason));
+}
+
+}  // namespace
 
 Result<std::unique_ptr<EventFile>> EventFile::open(const std::string& path) {
   constexpr int kFlags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   const int descriptor = ::open(path.c_str(), kFlags, 0640);
   if (descriptor >= 0) return std::unique_ptr<EventFile>(new EventFile(path, descriptor));
-  const std::string reason = errno == ENXIO ? "nobody reads this FIFO" : std::strerror(errno);
-  return fail(fmt::format(
-      "event log {}: cannot be opened: {}; accepted: a file in a directory that is there, and that "
-      "sluice-proxy may write to",
-      path, reason));
+  return cannot_open(path, errno);
+}
+
+Result<void> EventFile::check(const std::string& path) {
+  if (const int error = append_error(path); error != 0) return cannot_open(path, error);
+  return {};
 }
 
 EventFile::~EventFile() {

@@ -15,6 +15,8 @@ class EventFile {
   /// Opens `path` for appending, and makes it (mode 0640) if it is not there. Never waits: a FIFO without a
   /// reader is an error. The error names the path, the reason and what is accepted.
   static Result<std::unique_ptr<EventFile>> open(const std::string& path);
+  /// Whether open() would go well, as far as append_error() knows; makes no file.
+  static Result<void> check(const std::string& path);
   ~EventFile();
   EventFile(const EventFile&) = delete;
   EventFile& operator=(const EventFile&) = delete;
