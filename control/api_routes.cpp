@@ -110,6 +110,7 @@ Result<const ApiRoutes::Methods*> ApiRoutes::find(ApiRequest& request) const {
 }
 
 void ApiRoutes::answer(ApiRequest& request, const ApiReply& reply) const {
+  if (why_not_yet_) return reply(api_error(503, why_not_yet_()));
   const auto methods = find(request);
   if (!methods) return reply(api_error(400, methods.error().message));
   if (*methods == nullptr) {

@@ -1,6 +1,7 @@
 // Which handler answers a request. No I/O.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -15,7 +16,12 @@ class ApiRoutes {
   void add(const std::string& method, const std::string& path, ApiLateHandler handler) {
     routes_[path][method] = std::move(handler);
   }
-  void clear() { routes_.clear(); }
+  void clear() {
+    routes_.clear();
+    why_not_yet_ = nullptr;
+  }
+  /// See ApiServer::not_yet().
+  void not_yet(std::function<std::string()> why) { why_not_yet_ = std::move(why); }
 
   /// "GET /v1/stats" and the like, in alphabetical order of the paths.
   std::vector<std::string> names() const;
@@ -30,6 +36,7 @@ class ApiRoutes {
   std::string known_paths() const;
 
   std::map<std::string, Methods> routes_;  ///< path → method → handler
+  std::function<std::string()> why_not_yet_;
 };
 
 }  // namespace sluice

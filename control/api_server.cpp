@@ -180,6 +180,8 @@ class ApiServer::Core : public std::enable_shared_from_this<Core> {
     shared_->routes.add(method, path, std::move(handler));
   }
 
+  void not_yet(std::function<std::string()> why) { shared_->routes.not_yet(std::move(why)); }
+
   std::vector<std::string> routes() const { return shared_->routes.names(); }
 
   int descriptor() { return acceptor_.native_handle(); }
@@ -293,6 +295,10 @@ void ApiServer::route(const std::string& method, const std::string& path, ApiHan
 
 void ApiServer::route_late(const std::string& method, const std::string& path, ApiLateHandler handler) {
   core_->route(method, path, std::move(handler));
+}
+
+void ApiServer::not_yet(std::function<std::string()> why) {
+  core_->not_yet(std::move(why));
 }
 
 std::vector<std::string> ApiServer::routes() const {

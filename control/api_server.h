@@ -90,6 +90,10 @@ class ApiServer {
   /// Likewise, for answers that come later. The client waits; its next request is read after the answer.
   void route_late(const std::string& method, const std::string& path, ApiLateHandler handler);
 
+  /// Answers everything 503 with what `why` says, until it is called again with nullptr: there is nothing to
+  /// tell yet.
+  void not_yet(std::function<std::string()> why);
+
   /// "GET /v1/stats" and the like, in alphabetical order of the paths.
   std::vector<std::string> routes() const;
 

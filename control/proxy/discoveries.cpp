@@ -87,6 +87,14 @@ bool Discoveries::settled() const {
   return std::ranges::all_of(clusters_, [](const auto& item) { return item.second->settled(); });
 }
 
+std::vector<std::string> Discoveries::unsettled() const {
+  std::vector<std::string> names;
+  for (const auto& [name, cluster] : clusters_) {
+    if (!cluster->settled()) names.push_back(name);
+  }
+  return names;
+}
+
 std::vector<DiscoveryStatus> Discoveries::status() const {
   std::vector<DiscoveryStatus> all;
   for (const auto& [name, cluster] : clusters_) all.push_back(cluster->status());

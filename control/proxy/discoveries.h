@@ -60,6 +60,8 @@ class Discoveries {
   const ClusterEndpoints* find(const std::string& cluster) const;
   /// Each has been answered once, well or badly.
   bool settled() const;
+  /// The clusters for which that is not so, in alphabetical order.
+  std::vector<std::string> unsettled() const;
   /// In the order of the names.
   std::vector<DiscoveryStatus> status() const;
 

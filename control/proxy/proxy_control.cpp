@@ -72,7 +72,7 @@ ProxyControl::~ProxyControl() {
 }
 
 Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_context& io, ProxyConfig config,
-                                                          const HandoverOffer* from) {
+                                                          const HandoverOffer* from, const OnWait& on_wait) {
   fill_limits(config.settings);
   std::unique_ptr<ProxyControl> control(new ProxyControl(io, std::move(config)));
   auto logs = control->access_log_.open(control->config_.settings);
@@ -80,7 +80,7 @@ Result<std::unique_ptr<ProxyControl>> ProxyControl::start(boost::asio::io_contex
   auto event_log = HealthEventLog::open(control->config_);
   if (!event_log) return tl::unexpected(event_log.error());
   control->event_log_ = *std::move(event_log);
-  if (auto discovered = control->discover(); !discovered) return tl::unexpected(discovered.error());
+  if (auto discovered = control->discover(on_wait); !discovered) return tl::unexpected(discovered.error());
   const auto discovered = [&control](const std::string& cluster) {
     const ClusterEndpoints* found = control->discoveries_.find(cluster);
     return found == nullptr ? std::vector<Endpoint>{} : found->endpoints;
@@ -169,13 +169,14 @@ Result<void> ProxyControl::apply(ProxyConfig config) {
 }
 
 // Listening before anything is known of a cluster would be refusing its first requests.
-Result<void> ProxyControl::discover() {
+Result<void> ProxyControl::discover(const OnWait& on_wait) {
   discoveries_.use(config_, [](const std::string& /*cluster*/) { return std::vector<Endpoint>{}; });
   const auto until = std::chrono::steady_clock::now() + config_.discovery_wait;
   {
     // With work left, io_ is stopped by nobody but who wants the process to end.
     const auto work = boost::asio::make_work_guard(io_);
     while (!discoveries_.settled() && std::chrono::steady_clock::now() < until) {
+      if (on_wait) on_wait(discoveries_.unsettled());
       io_.run_one_until(until);
       if (io_.stopped()) return fail("stopped while it waited for the first answers of discovery");
     }

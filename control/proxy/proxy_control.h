@@ -12,6 +12,7 @@
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "control/health/health_checks.h"
 #include "control/proxy/access_log_writer.h"
@@ -29,11 +30,14 @@ namespace sluice::control {
 /// Lives on one thread: the one that runs `io`.
 class ProxyControl {
  public:
+  /// Told, while the start waits for discovery, of the clusters that have had no answer.
+  using OnWait = std::function<void(const std::vector<std::string>& clusters)>;
   /// Starts workers and checks; runs `io` until clusters whose endpoints are discovered have some, or
   /// discovery_wait is over. Clients wait until accept(). `from`: what another process hands over, or
   /// nullptr. Errors say what to do; nothing is left running. Who stops `io` while it waits gets one, too.
   static Result<std::unique_ptr<ProxyControl>> start(boost::asio::io_context& io, ProxyConfig config,
-                                                     const HandoverOffer* from = nullptr);
+                                                     const HandoverOffer* from = nullptr,
+                                                     const OnWait& on_wait = {});
   ~ProxyControl();
   ProxyControl(const ProxyControl&) = delete;
   ProxyControl& operator=(const ProxyControl&) = delete;
@@ -92,7 +96,7 @@ class ProxyControl {
     std::span<const uint16_t> check_ports;
   };
   KnownEndpoints endpoints_of(size_t cluster) const;
-  Result<void> discover();
+  Result<void> discover(const OnWait& on_wait);
   void on_discovered(const std::string& cluster);
   ProxyControl(boost::asio::io_context& io, ProxyConfig config);
   Result<l7::ProxySnapshot> prepare(const ProxyConfig& config) const;

@@ -1,6 +1,7 @@
 #include "control/proxy/proxy_service.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -90,7 +91,8 @@ Result<void> ProxyService::start(LoadedProxyFile loaded) {
                   (path.empty() ? "" : "; --upgrade takes over from a sluice-proxy"));
   }
   wait_for_early_signal();
-  auto control = ProxyControl::start(io_, std::move(wanted), takeover ? &takeover->offer() : nullptr);
+  auto control = ProxyControl::start(io_, std::move(wanted), takeover ? &takeover->offer() : nullptr,
+                                     [this](const auto& clusters) { awaited_ = clusters; });
   if (!control) return tl::unexpected(control.error());
   control_ = *std::move(control);
   signals_.cancel();
@@ -153,7 +155,15 @@ Result<void> ProxyService::open_api(const std::string& path, const std::optional
   if (who && !was_there && chown(directory.c_str(), who->uid, who->gid) != 0)
     return fail(fmt::format("{}: cannot be given to proxy.user", directory));
   api_ = *std::move(opened);
+  api_->not_yet([this] { return why_not_yet(); });
   return {};
+}
+
+// Who asks while the start waits is told for what.
+std::string ProxyService::why_not_yet() const {
+  if (awaited_.empty()) return "the proxy is starting; try again";
+  return fmt::format("discovery of {} {} has not settled; try again",
+                     awaited_.size() == 1 ? "cluster" : "clusters", fmt::join(awaited_, ", "));
 }
 
 void ProxyService::serve_api(std::string text) {
@@ -184,6 +194,7 @@ void ProxyService::open_api_late(int tries) {
                       {SLUICE_VERSION, static_cast<int64_t>(std::time(nullptr))},
                       [this] { return metrics_text(); },
                       [this] { drain("by=api"); }});
+  api_->not_yet(nullptr);
 }
 
 std::string ProxyService::metrics_text() {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "control/api_server.h"
 #include "control/event_log.h"
@@ -49,6 +50,7 @@ class ProxyService {
  private:
   const ProxyConfig& config() const { return control_->config(); }
   Result<void> open_api(const std::string& path, const std::optional<RunAs>& who);
+  std::string why_not_yet() const;
   void serve_api(std::string text);
   void open_api_late(int tries);
   std::string metrics_text();
@@ -83,6 +85,7 @@ class ProxyService {
   boost::asio::steady_timer api_timer_;
   std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<HandoverServer> upgrade_;
+  std::vector<std::string> awaited_;  // clusters that the start waits for
   bool stopped_early_ = false;
   bool reload_due_ = false;  // SIGHUP came before there was something to reload
   bool leaving_ = false;

@@ -35,6 +35,23 @@ TEST_F(Api, AnswersAKnownPathWithItsHandler) {
   EXPECT_EQ(posted->body, R"({"x": 1})");
 }
 
+TEST_F(Api, BeforeThereIsAnythingToTellAllIsAnswered503WithTheReason) {
+  RunningServer server(path_);
+  ASSERT_EQ(server.error(), "");
+  std::string why = "one waits";
+  server.on_thread([&] { server.server().not_yet([&why] { return why; }); });
+  for (const char* target : {"/v1/echo", "/v2/nothing"}) {
+    const auto answer = get(target);
+    ASSERT_TRUE(answer) << answer.error().message;
+    EXPECT_EQ(answer->status, 503u);
+    EXPECT_EQ(api_error_text(*answer), "one waits");
+  }
+  server.on_thread([&] { why = "two wait"; });
+  EXPECT_EQ(api_error_text(*get("/v1/echo")), "two wait");
+  server.on_thread([&] { server.server().not_yet(nullptr); });
+  EXPECT_EQ(get("/v1/echo")->status, 200u);
+}
+
 TEST_F(Api, UnknownPathsMethodsAndBrokenHandlersAreJsonErrors) {
   RunningServer server(path_);
   const auto unknown = get("/v2/nothing");

@@ -305,6 +305,17 @@ def waiting(site, town):
     return process
 
 
+def test_a_proxy_that_waits_for_discovery_says_so(site, waiting):
+    done = site.namespace.run(["curl", "-sS", "-m", "10", "-w", " %{http_code}", "--unix-socket", site.run_dir / "proxy.sock",
+                               "http://localhost/v1/status"])
+    assert done.stdout == '{"error":"discovery of cluster app has not settled; try again"} 503'
+    asked = site.namespace.run([site.build / "control" / "sluicectl", "--socket", site.run_dir / "proxy.sock", "proxy",
+                                "status"], check=False)
+    assert asked.returncode == 1 and asked.stdout == ""
+    assert "discovery of cluster app has not settled; try again" in asked.stderr
+    assert waiting.stop() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_proxy_that_waits_for_discovery_is_stopped_at_once(site, waiting, number):
     waiting.send_signal(number)
