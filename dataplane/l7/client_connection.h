@@ -106,6 +106,7 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   void watch_head(bool progressed, bool waits_for_rest);
   void guard_at(Time due);
   void on_guard();
+  bool answer_slow_head();
   const ListenerSettings& settings() const { return born_->listeners[born_listener_]; }
 
   ClientConnection(WorkerContext& worker, int fd, const IpAddress& address, uint16_t port, size_t listener,

@@ -81,6 +81,7 @@ void ClientConnection::on_guard() {
 void ClientConnection::end_for(Defence why) {
   if (closed()) return;
   note(why);
+  if (why == Defence::kSlowHeaders && answer_slow_head()) return;
   const char* const words = text_of(why).words.data();
   // A frame that has gone in part cannot be followed by another one, and who does not read learns nothing.
   if (handshaking() || !codec_.is_http2() || write_blocked()) {
@@ -93,6 +94,14 @@ void ClientConnection::end_for(Defence why) {
   close_after_flush();
   flush();
   if (!closed() && write_blocked()) abort(words);
+}
+
+// HTTP/1.1 alone has an answer for who has begun a head, and none for who has not: that one asked for nothing.
+bool ClientConnection::answer_slow_head() {
+  if (codec_.undecided() || codec_.is_http2() || !has_unread() || write_blocked()) return false;
+  if (!codec_.http1().time_out_head()) return false;
+  close_after_flush();
+  return true;
 }
 
 void ClientConnection::weigh() {

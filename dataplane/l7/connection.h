@@ -76,6 +76,8 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
     account_.change(held_, bytes);
     held_ = bytes;
   }
+  /// The peer has begun something that is not whole.
+  bool has_unread() const { return !unread_.empty(); }
   /// The output waits for the peer, which has taken none of it since then.
   bool write_blocked() const { return write_blocked_; }
   std::chrono::steady_clock::time_point write_blocked_since() const { return write_blocked_since_; }

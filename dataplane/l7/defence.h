@@ -120,7 +120,7 @@ inline constexpr std::array<DefenceText, kDefences> kDefenceTexts = {{
      "CVE-2016-6581).",
      "refuses the request: 431 or RST_STREAM", "listeners[].max_header_bytes"},
     {"slow_headers", DefenceSide::kClients, "a request's head took too long",
-     "Sends a request's head, or a frame, byte by byte.", "ends the connection",
+     "Sends a request's head, or a frame, byte by byte.", "ends the connection, in HTTP/1.1 with 408",
      "listeners[].header_timeout"},
     {"stalled_stream", DefenceSide::kClients, "nothing of the answer was taken for too long",
      "Opens no window for an answer (CVE-2019-9517).", "resets the stream", "listeners[].stall_timeout"},

@@ -72,6 +72,9 @@ class Http1Session {
   void accept(uint32_t id, CodecStream& stream, void* owner);
   /// Answers the request just announced with what is wrong with it, or else 503, and ends the connection.
   void refuse(uint32_t id, Http2Error error);
+  /// The rest of a request's head, of which the beginning waits in the input, is late: answers 408 (RFC 9110
+  /// section 15.5.9) and ends the connection. False, and nothing is said: no head is due.
+  bool time_out_head();
   /// The settings of a client that wants to go on in HTTP/2; nothing if the request just announced did not
   /// ask for it. To be called before next(). A connection that agrees calls switch_to_h2c(), and then
   /// Http2Session::start_upgraded(payload, true) and accept(1, ...).

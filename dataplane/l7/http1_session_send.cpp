@@ -33,6 +33,13 @@ void Http1Session::refuse(uint32_t /*id*/, Http2Error /*error*/) {
   end_connection();
 }
 
+bool Http1Session::time_out_head() {
+  if (role_ != Role::kServer || reading_ != Reading::kHead || stream_ != nullptr) return false;
+  write_refusal(408);
+  end_connection();
+  return true;
+}
+
 void Http1Session::write_refusal(uint16_t status) {
   static const HeaderList no_fields;
   write_response_head(no_fields, status, BodyFraming::kEmpty, ConnectionOption::kClose, nullptr, output_);

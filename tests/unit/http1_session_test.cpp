@@ -170,6 +170,34 @@ TEST(Http1Session, GoAwayIsConnectionClose) {
   EXPECT_TRUE(idle.session.wants_close());
 }
 
+TEST(Http1Session, LateHeadIsAnswered408) {
+  Http1Script server(Role::kServer);
+  server.feed("GET / HTTP/1.1\r\nhost: a\r\nx");
+  EXPECT_TRUE(server.session.time_out_head());
+  EXPECT_EQ(server.written(),
+            "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+  EXPECT_TRUE(server.session.wants_close());
+  // The rest of it is nobody's.
+  server.feed(": y\r\n\r\n");
+  EXPECT_EQ(server.take_events(), "");
+  EXPECT_EQ(server.left, "");
+}
+
+TEST(Http1Session, NoHeadIsDueInsideOfARequestNorFromAServer) {
+  Http1Script server(Role::kServer);
+  server.feed("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\na");
+  EXPECT_FALSE(server.session.time_out_head());
+  server.send({{":status", "413"}, {"content-length", "0"}}, true);
+  server.written();
+  server.session.reset(server.stream, Http2Error::kNoError);
+  EXPECT_FALSE(server.session.time_out_head()) << "a body that is read to its end has had its answer";
+  Http1Script client(Role::kClient);
+  client.open({{":method", "GET"}, {":path", "/"}, {":authority", "a"}});
+  client.written();
+  EXPECT_FALSE(client.session.time_out_head());
+  EXPECT_EQ(server.written() + client.written(), "");
+}
+
 TEST(Http1Session, MalformedRequestMayBeAnsweredAsAStream) {
   Http1Script server(Role::kServer);
   server.refuses = false;

@@ -134,6 +134,38 @@ def test_a_head_has_its_time(site, server, beginning):
     wait_for_defence(site, "slow_headers")
 
 
+def answer_of_slow_head(site, server, *pieces):
+    """All that the proxy says to who sends `pieces`, each once the one before was answered, and no more."""
+    start(site, server, header_timeout="300ms")
+    client = RawClient(site, pieces[0])
+    received = b""
+    for piece in pieces[1:]:
+        while not received.endswith(b"\r\n\r\nx"):
+            received += client.socket.recv(1 << 16)
+        client.send(piece)
+    rest, in_order = client.to_end()
+    wait_for_defence(site, "slow_headers")
+    return (received + rest).decode("latin-1"), in_order
+
+
+@pytest.mark.parametrize("beginning", [b"G", b"GET / HTTP/1.1\r\nhost: a\r\nx-", b"GET / HTTP/1.1\r\nhost: a\r\n\r"])
+def test_a_slow_head_of_http1_is_answered_408_and_the_connection_ends_in_order(site, server, beginning):
+    answer, in_order = answer_of_slow_head(site, server, beginning)
+    head, end = answer.split("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 408 Request Timeout\r\n") and "\r\nconnection: close" in head and end == ""
+    assert in_order
+
+
+def test_a_slow_head_behind_a_whole_request_is_answered_408(site, server):
+    answer, in_order = answer_of_slow_head(site, server, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"GET /")
+    assert answer.startswith("HTTP/1.1 200 OK\r\n") and answer.count("HTTP/1.1 408") == 1 and in_order
+
+
+@pytest.mark.parametrize("beginning", [b"", b"PRI * HT", PREFACE + frame(SETTINGS)[:5]])
+def test_who_has_begun_no_head_of_http1_gets_no_answer_of_it(site, server, beginning):
+    assert "HTTP/1.1" not in answer_of_slow_head(site, server, beginning)[0]
+
+
 def test_frames_in_between_do_not_lengthen_a_header_block(site, server):
     start(site, server, header_timeout="400ms")
     client = RawClient(site, PREFACE + frame(SETTINGS) + frame(HEADERS, END_STREAM, 1, GET))
