@@ -279,6 +279,7 @@ Route read_route(const EnvoyMessage& message, const Around& around, EnvoyDraft& 
   message.require("match");
   route.match = read_envoy_match(message.message("match", "RouteMatch"));
   route.policy.idle_timeout = around.idle_timeout;
+  route.policy.body_timeout = milliseconds(0);
   const std::string_view action = message.one_of({"route", "redirect", "direct_response"});
   if (action == "route") {
     read_forward(message.message(action, "RouteAction"), route, around, draft);

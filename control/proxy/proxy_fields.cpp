@@ -248,6 +248,10 @@ constexpr ConfigField kRoutes[] = {
      "goes on as a stream is not cut.",
      0, 24 * kHour},
     {"idle_timeout", kTime, "5m", "Without a byte either way; 0ms: none.", 0, 24 * kHour},
+    {"body_timeout", kTime, "60s",
+     "For a request's body to be whole, and a second more for each 250 bytes of it; 0ms: none. Not of gRPC "
+     "calls and tunnels, and not once the answer has begun.",
+     0, 24 * kHour},
     {"max_grpc_timeout", kTime, "0ms: any", "The longest grpc-timeout that is believed.", 0, 24 * kHour},
     {"max_request_bytes", "", "0", "The largest body of a request; 0: any.", 0, 1ull << 50},
     {"trace_percent", "0 to 100, with decimals if wanted", "the listener's",

@@ -261,6 +261,7 @@ RetryPolicy read_retry(const ConfigSection& section) {
 void read_policy(const ConfigSection& section, RoutePolicy& policy) {
   read_milliseconds(section, "request_timeout", policy.request_timeout);
   read_milliseconds(section, "idle_timeout", policy.idle_timeout);
+  read_milliseconds(section, "body_timeout", policy.body_timeout);
   std::chrono::milliseconds longest{0};
   read_milliseconds(section, "max_grpc_timeout", longest);
   policy.max_grpc_timeout = longest;

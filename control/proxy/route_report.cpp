@@ -120,6 +120,7 @@ std::string key_words(std::span<const KeyPart> parts) {
 Json policy_json(const RoutePolicy& policy) {
   Json json{{"request_timeout_ms", policy.request_timeout.count()},
             {"idle_timeout_ms", policy.idle_timeout.count()},
+            {"body_timeout_ms", policy.body_timeout.count()},
             {"max_request_bytes", policy.max_request_bytes}};
   json["max_grpc_timeout_ms"] =
       policy.max_grpc_timeout ? Json(policy.max_grpc_timeout->count()) : Json(nullptr);

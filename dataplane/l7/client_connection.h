@@ -45,6 +45,8 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
     codec_.consumed(stream, bytes);
     if (!codec_.is_http2()) read_on(codec_.wants_input());
   }
+  /// Whether the client has leave to send more of a stream's body.
+  bool may_send(const CodecStream& stream) { return codec_.takes_data(stream) && !account().tight(); }
   /// The codec has been told to send something.
   void wrote() {
     wake_output();

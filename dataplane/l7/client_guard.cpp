@@ -96,7 +96,8 @@ void ClientConnection::end_for(Defence why) {
   if (!closed() && write_blocked()) abort(words);
 }
 
-// HTTP/1.1 alone has an answer for who has begun a head, and none for who has not: that one asked for nothing.
+// HTTP/1.1 alone has an answer for who has begun a head, and none for who has not: that one asked for
+// nothing.
 bool ClientConnection::answer_slow_head() {
   if (codec_.undecided() || codec_.is_http2() || !has_unread() || write_blocked()) return false;
   if (!codec_.http1().time_out_head()) return false;

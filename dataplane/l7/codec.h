@@ -56,6 +56,10 @@ class Codec {
   void consumed(CodecStream& stream, size_t bytes) {
     is_http2() ? http2().consumed(stream, bytes) : http1().consumed(stream, bytes);
   }
+  /// Whether the peer may send more of the stream's body now, as far as its own window goes.
+  bool takes_data(const CodecStream& stream) {
+    return is_http2() ? stream.receive_window > 0 : http1().wants_input();
+  }
   void reset(CodecStream& stream, Http2Error error) {
     is_http2() ? http2().reset(stream, error) : http1().reset(stream, error);
   }

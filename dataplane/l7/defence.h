@@ -35,6 +35,7 @@ enum class Defence : uint8_t {
   kLargeHeaders,
   // Time.
   kSlowHeaders,
+  kSlowBody,
   kStalledStream,
   kStalledClient,
   kIdleClient,
@@ -122,6 +123,8 @@ inline constexpr std::array<DefenceText, kDefences> kDefenceTexts = {{
     {"slow_headers", DefenceSide::kClients, "a request's head took too long",
      "Sends a request's head, or a frame, byte by byte.", "ends the connection, in HTTP/1.1 with 408",
      "listeners[].header_timeout"},
+    {"slow_body", DefenceSide::kClients, "", "Sends a request's body byte by byte.",
+     "answers 408, in HTTP/1.1 ends the connection", "listeners[].hosts[].routes[].body_timeout"},
     {"stalled_stream", DefenceSide::kClients, "nothing of the answer was taken for too long",
      "Opens no window for an answer (CVE-2019-9517).", "resets the stream", "listeners[].stall_timeout"},
     {"stalled_client", DefenceSide::kClients, "nothing was read for too long",

@@ -119,6 +119,7 @@ void Exchange::recycle() {
   informational_ = informational_bytes_ = 0;
   sent_ = credited_ = received_ = answered_ = 0;
   deadline_ = try_deadline_ = retry_at_ = hedge_at_ = kNever;
+  pace_.stop();
   tries_ = moves_ = events_ = 0;
   if (trace_.id.valid()) {
     trace_ = {};
@@ -177,6 +178,7 @@ void Exchange::on_request(ClientConnection& client, const CodecEvent& event) {
   if (!follow(*route)) return;
   charge();  // fields have been added
   replayable_ = true;
+  if (!request_ended_ && !grpc_ && !event.head.connect) pace_.begin(began_at_, policy_->body_timeout);
   if (!event.head.connect) start_copies(*route);
   set_deadline_of_request();
   dispatch();

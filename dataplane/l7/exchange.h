@@ -20,6 +20,7 @@
 #include "dataplane/l7/request_keys.h"
 #include "dataplane/l7/request_record.h"
 #include "dataplane/l7/timer_wheel.h"
+#include "lb/l7/body_pace.h"
 #include "lb/l7/endpoint.h"
 #include "lb/l7/retry_decision.h"
 #include "lb/l7/route_table.h"
@@ -168,6 +169,7 @@ class Exchange : public ListLink<PendingTag> {
   bool set_deadline_of_request();
   void arm();
   void on_timer();
+  bool end_slow_body(Time now);
   Time next_due() const;
 
   // The end.
@@ -219,6 +221,7 @@ class Exchange : public ListLink<PendingTag> {
   Time retry_at_ = kNever;
   Time hedge_at_ = kNever;
   Time stalled_since_ = kNever;  // the client takes nothing of what waits for it
+  BodyPace pace_;                // of the request's body
   Time began_at_{};
   Time active_at_{};  // when bytes last moved
   Time asked_at_{};   // when the endpoint had all of the request, or its head if it does not wait for more

@@ -243,7 +243,7 @@ bool Exchange::set_deadline_of_request() {
 }
 
 Exchange::Time Exchange::next_due() const {
-  Time due = std::min({deadline_, try_deadline_, retry_at_, hedge_at_});
+  Time due = std::min({deadline_, try_deadline_, retry_at_, hedge_at_, pace_.due()});
   if (policy_->idle_timeout.count() != 0) due = std::min(due, active_at_ + policy_->idle_timeout);
   if (stalled_since_ != kNever && client_->stall_timeout().count() != 0)
     due = std::min(due, stalled_since_ + client_->stall_timeout());
@@ -302,6 +302,7 @@ void Exchange::on_timer() {
     fail(Outcome::kClientStalled);
     return;
   }
+  if (pace_.due() <= now && end_slow_body(now)) return;
   if (policy_->idle_timeout.count() != 0 && active_at_ + policy_->idle_timeout <= now) {
     trace_.try_error = SpanError::kTimeout;
     leave_upstream();
@@ -309,6 +310,22 @@ void Exchange::on_timer() {
     return;
   }
   arm();
+}
+
+// True: it has been answered 408 (RFC 9110 section 15.5.9).
+bool Exchange::end_slow_body(Time now) {
+  // An answer that goes along with the request makes a stream of both.
+  if (request_ended_ || response_begun_) {
+    pace_.stop();
+    return false;
+  }
+  const bool waits_for_100 = received_ == 0 && request_.find(HeaderToken::kExpect) != nullptr;
+  if (!pace_.look(now, received_, !waits_for_100 && client_->may_send(down))) return false;
+  client_->note(Defence::kSlowBody);
+  // What is still to come of it would hold the connection as it has held the request.
+  if (Codec& codec = client_->codec(); !codec.is_http2()) codec.http1().give_up_body();
+  fail(Outcome::kClientSlow);
+  return true;
 }
 
 }  // namespace sluice::l7

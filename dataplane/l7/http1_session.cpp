@@ -414,7 +414,7 @@ void Http1Session::reset(CodecStream& stream, Http2Error error) {
   // The response is complete. A client that got no 100 will not send its body now; from any other it is on
   // its way.
   if (role_ == Role::kServer && error == Http2Error::kNoError && stream.local_closed && in_body &&
-      short_body && !expect_continue_) {
+      short_body && !expect_continue_ && !body_given_up_) {
     discarding_ = true;
     discard_left_ = settings_.stream_window;
     drop_stream();

@@ -105,6 +105,8 @@ class Http1Session {
   /// Ends a stream. Unless all of it was said, the connection ends with it; what is left of the body of a
   /// request that has been answered whole (kNoError) is read and dropped, if it is not much.
   void reset(CodecStream& stream, Http2Error error);
+  /// The rest of the request's body is not waited for: the connection ends behind its response.
+  void give_up_body() { last_response_ = body_given_up_ = true; }
   /// Forgets a stream of which nothing more is to be said.
   void detach(CodecStream& stream);
   /// Goes on with another object for the attached stream.
@@ -213,6 +215,7 @@ class Http1Session {
   bool discarding_ = false;  // what is left of a body that nobody wants
   bool end_of_output_ = false;
   bool eof_ = false;
+  bool body_given_up_ = false;
   bool abort_ = false;
 };
 

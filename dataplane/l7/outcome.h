@@ -28,8 +28,9 @@ enum class Outcome : uint8_t {
   kUpgradeRefused,
   kOverload,
   kClientStalled,
+  kClientSlow,
 };
-inline constexpr size_t kOutcomes = static_cast<size_t>(Outcome::kClientStalled) + 1;
+inline constexpr size_t kOutcomes = static_cast<size_t>(Outcome::kClientSlow) + 1;
 
 struct OutcomeText {
   std::string_view name;  ///< in logs and metrics
@@ -74,6 +75,8 @@ inline constexpr std::array<OutcomeText, kOutcomes> kOutcomeTexts = {{
      "the endpoint takes no extended CONNECT"},
     {"overload", "The proxy is at its memory limit.", 503, 8, "the proxy is overloaded"},
     {"client_stalled", "The client took nothing of the answer for the listener's stall_timeout.", 0, 1, ""},
+    {"client_slow", "The request's body came more slowly than the route's body_timeout allows.", 408, 1,
+     "the request came too slowly"},
 }};
 
 constexpr const OutcomeText& text_of(Outcome outcome) {

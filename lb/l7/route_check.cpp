@@ -138,6 +138,7 @@ Result<void> check(const std::vector<KeyPart>& parts, const char* field) {
 Result<void> check(const RoutePolicy& policy) {
   if (policy.request_timeout.count() < 0) return fail("request_timeout: a negative time; 0 is none");
   if (policy.idle_timeout.count() < 0) return fail("idle_timeout: a negative time; 0 is none");
+  if (policy.body_timeout.count() < 0) return fail("body_timeout: a negative time; 0 is none");
   if (policy.max_grpc_timeout && policy.max_grpc_timeout->count() < 0) {
     return fail("max_grpc_timeout: a negative time; 0 is any");
   }

@@ -59,6 +59,9 @@ struct RoutePolicy {
   std::chrono::milliseconds request_timeout{
       15'000};  ///< from the end of the request to the end of the answer; 0: none
   std::chrono::milliseconds idle_timeout{300'000};  ///< without a byte either way; 0: none
+  /// For a request's body to be whole, and a second more for each 250 bytes of it; 0: none. Not of gRPC calls
+  /// and tunnels, and not once the answer has begun: those are streams.
+  std::chrono::milliseconds body_timeout{60'000};
   /// The longest grpc-timeout that is believed, as a bound on the whole call; 0: any. Nothing: grpc-timeout
   /// is passed on and request_timeout applies.
   std::optional<std::chrono::milliseconds> max_grpc_timeout = std::chrono::milliseconds(0);

@@ -38,6 +38,7 @@ TEST(EnvoyBootstrap, TheLeastThatWorksHasEnvoysDefaults) {
   const Route& route = listener.routes.virtual_hosts.at(0).routes.at(0);
   EXPECT_EQ(route.policy.request_timeout, seconds(15));
   EXPECT_EQ(route.policy.idle_timeout, std::chrono::minutes(5));
+  EXPECT_EQ(route.policy.body_timeout.count(), 0) << "Envoy waits for a body";
   EXPECT_FALSE(route.policy.max_grpc_timeout);
   EXPECT_FALSE(route.policy.retry);
   const auto& cluster = only_cluster(config);

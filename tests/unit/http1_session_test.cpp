@@ -73,6 +73,17 @@ TEST(Http1Session, AnswerBeforeTheBodyIsRead) {
   EXPECT_TRUE(malformed.session.wants_close());
 }
 
+TEST(Http1Session, BodyThatIsGivenUpEndsTheConnection) {
+  Http1Script server(Role::kServer);
+  server.feed(kPostText + "Content-Length: 10\r\n\r\n123");
+  server.session.give_up_body();
+  server.send({{":status", "408"}, {"content-length", "0"}}, true);
+  EXPECT_EQ(server.written(),
+            "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+  server.session.reset(server.stream, Http2Error::kNoError);
+  EXPECT_TRUE(server.session.wants_close());
+}
+
 TEST(Http1Session, LongBodyThatNobodyWantsEndsTheConnection) {
   Http1Settings settings;
   settings.stream_window = 100;

@@ -194,7 +194,9 @@ TEST(ProxyConfig, ARouteIsReadWhole) {
       "{name: r, segments: /shop, methods: [GET, POST], headers: [{name: x-a, prefix: b, invert: true}],\n"
       "             clusters: [{cluster: app, weight: 9}, {cluster: app, weight: 1}], rewrite: {prefix: "
       "/s},\n"
-      "             request_headers: [{set: x-b, value: c}, {remove: x-d}], request_timeout: 2s,\n"
+      "             request_headers: [{set: x-b, value: c}, {remove: x-d}], request_timeout: 2s, "
+      "body_timeout: "
+      "3s,\n"
       "             retry: {on: [reset, 5xx], statuses: [409], grpc_statuses: [UNAVAILABLE, ABORTED], "
       "max_retries: 3},\n"
       "             rate_limit: {per_second: 5, burst: 9, by: [{header: x-key}]},\n"
@@ -207,6 +209,7 @@ TEST(ProxyConfig, ARouteIsReadWhole) {
   EXPECT_EQ(route->rewrite.prefix, "/s");
   EXPECT_EQ(route->request_headers[1], (HeaderEdit{HeaderEditKind::kRemove, "x-d", ""}));
   EXPECT_EQ(route->policy.request_timeout, std::chrono::seconds(2));
+  EXPECT_EQ(route->policy.body_timeout, std::chrono::seconds(3));
   EXPECT_EQ(route->policy.retry->on, kRetryReset | kRetryServerError | kRetryStatuses | kRetryGrpcStatuses);
   EXPECT_EQ(route->policy.retry->grpc_statuses, 1u << 14 | 1u << 10);
   EXPECT_EQ(route->policy.rate_limit, (RateLimit{5, 9}));
@@ -248,6 +251,8 @@ TEST(ProxyConfig, LimitsOfClientsAreOnWithoutASetting) {
             otherwise("listeners[].header_timeout"));
   EXPECT_EQ(fmt::format("{}m", listener.stall_timeout.count() / 60'000),
             otherwise("listeners[].stall_timeout"));
+  EXPECT_EQ(fmt::format("{}s", RoutePolicy().body_timeout.count() / 1000),
+            otherwise("listeners[].hosts[].routes[].body_timeout"));
   EXPECT_EQ(fmt::format("{}m", listener.keepalive_timeout.count() / 60'000),
             otherwise("listeners[].keepalive_timeout"));
   EXPECT_EQ(listener.max_client_age.count(), 0);

@@ -184,6 +184,95 @@ def test_frames_in_between_do_not_lengthen_a_header_block(site, server):
     wait_for_defence(site, "slow_headers")
 
 
+# --- bodies
+
+def slow_bodies(site, port, **route):
+    """The proxy with a body_timeout of 300 ms in front of `port`."""
+    routes = [{"cluster": "app", "body_timeout": "300ms"} | route]
+    site.start_proxy([port], listener={"cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
+                     more=METRICS)
+
+
+def wait_for_slow_body(site):
+    wait_for_defence(site, "slow_body")
+    wait_for(lambda: endings(site, "client_slow") == 1, 10, "the outcome", interval_s=0.1)
+
+
+@pytest.mark.parametrize("length,begins,goes_on", [
+    (b"content-length: 1000", b"", b"x"), (b"transfer-encoding: chunked", b"", b"1\r\nx\r\n"),
+    # A line that does not end is no data either.
+    (b"transfer-encoding: chunked", b"1;", b"x")])
+def test_a_body_that_comes_byte_by_byte_is_answered_408(site, server, length, begins, goes_on):
+    slow_bodies(site, server.port)
+    client = RawClient(site, b"PUT /uploads/a HTTP/1.1\r\nhost: a\r\n" + length + b"\r\n\r\n" + begins)
+    client.socket.settimeout(0.05)
+    received, ended = b"", False
+    while not ended:
+        try:
+            data = client.socket.recv(1 << 16)
+            received, ended = received + data, data == b""
+        except TimeoutError:
+            client.send(goes_on)
+    assert received.startswith(b"HTTP/1.1 408 Request Timeout\r\n") and b"\r\nconnection: close\r\n" in received
+    assert received.endswith(b"the request came too slowly\n")
+    wait_for_slow_body(site)
+
+
+def test_a_slow_body_ends_its_stream_at_both_ends_and_no_other(site):
+    app = site.python_peer("h2_server.py", "app")
+    slow_bodies(site, app.port)
+    client = H2Client(site.namespace, FRONT)
+    slow = client.request("/upload", method="POST", body=b"x", end=False)
+    answer = client.finish(slow)
+    assert answer.status == 408 and bytes(answer.body) == b"the request came too slowly\n"
+    assert client.finish(client.request("/who")).status == 200
+    wait_for(lambda: "reset /upload" in app.output(), 10, "the endpoint's stream to be reset", interval_s=0.1)
+    wait_for_slow_body(site)
+
+
+def test_a_body_that_comes_steadily_is_taken_for_as_long_as_it_takes(site, server):
+    slow_bodies(site, server.port)
+    client = H2Client(site.namespace, FRONT)
+    upload = client.request("/uploads/a", method="PUT", end=False)
+    for _ in range(8):  # 1.6 s at 1 000 bytes a second
+        client.h2.send_data(upload, bytes(200))
+        client.flush()
+        client.read_for(0.2)
+    client.h2.end_stream(upload)
+    client.flush()
+    assert client.finish(upload).status == 201
+    assert defences(site, "slow_body") == 0
+
+
+def test_a_client_that_waits_for_100_continue_is_not_slow(site):
+    app = site.python_peer("h2_server.py", "app")
+    slow_bodies(site, app.port, idle_timeout="1500ms")
+    client = RawClient(site, b"POST /hang HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n")
+    assert client.to_end()[0].startswith(b"HTTP/1.1 504")
+    assert defences(site, "slow_body") == 0
+
+
+def test_streams_may_be_silent(site):
+    app = site.grpc_server("python", "a")
+    slow_bodies(site, app.port)
+    assert site.client("python", "client_stream", 3, 1, 0.6) == {"same": True}
+    assert defences(site, "slow_body") == 0
+
+
+def test_a_request_whose_answer_has_begun_may_be_silent(site):
+    app = site.python_peer("h2_server.py", "app")
+    slow_bodies(site, app.port)
+    client = H2Client(site.namespace, FRONT)
+    both = client.request("/talk", method="POST", body=b"x", end=False)
+    while not client.answers[both].headers:
+        client.read()
+    client.read_for(1)
+    client.h2.end_stream(both)
+    client.flush()
+    assert client.finish(both).reset is None
+    assert defences(site, "slow_body") == 0
+
+
 def test_a_stream_whose_window_stays_shut_is_reset_and_the_others_go_on(site, server):
     (server.www / "large").write_bytes(b"x" * 200_000)
     start(site, server, stall_timeout="400ms")

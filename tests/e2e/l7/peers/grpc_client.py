@@ -61,9 +61,16 @@ def server_stream(echo, count, size):
     return {"count": len(got), "same": got == [bytes([n % 256]) * int(size) for n in range(int(count))]}
 
 
-def client_stream(echo, count, size):
+def client_stream(echo, count, size, pause_s=0):
+    """With `pause_s` the client says nothing for so long before each message."""
     messages = [bytes([n % 256]) * int(size) for n in range(int(count))]
-    reply = echo.ClientStream(iter(messages), timeout=TIMEOUT_S).decode()
+
+    def one_by_one():
+        for message in messages:
+            time.sleep(float(pause_s))
+            yield message
+
+    reply = echo.ClientStream(one_by_one(), timeout=TIMEOUT_S).decode()
     return {"same": reply == f"{count} {hashlib.sha256(b''.join(messages)).hexdigest()}"}
 
 
