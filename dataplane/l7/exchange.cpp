@@ -51,7 +51,8 @@ void Exchange::uncharge() {
 
 size_t Exchange::footprint() const {
   return sizeof(*this) + request_.capacity() + request_trailers_.capacity() + response_trailers_.capacity() +
-         replay_.capacity();
+         logged_fields_.capacity() + replay_.capacity() + client_path_.capacity() +
+         client_authority_.capacity() + trace_texts_.capacity();
 }
 
 // From now on its memory counts there, and no longer as kept for later.

@@ -36,6 +36,7 @@ void Exchange::keep_response_fields(const HeaderList& fields) {
       break;
     }
   }
+  charge();
 }
 
 RequestRecord Exchange::record(Outcome outcome) const {

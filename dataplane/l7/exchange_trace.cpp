@@ -91,6 +91,7 @@ void Exchange::keep_request_texts() {
   texts.add(SpanText::kUserAgent, request_.get(HeaderToken::kUserAgent));
   texts.add(SpanText::kTracestate, request_.get(HeaderToken::kTracestate));
   texts.add(SpanText::kListener, client_->listener_name());
+  charge();
 }
 
 // Tells the endpoint who asks.

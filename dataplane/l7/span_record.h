@@ -91,6 +91,8 @@ class SpanTexts {
     bytes_.insert(bytes_.end(), text.data(), text.data() + size);
   }
   std::span<const uint8_t> bytes() const { return bytes_; }
+  /// Memory held beside the object itself, in bytes.
+  size_t capacity() const { return bytes_.capacity(); }
 
  private:
   std::vector<uint8_t> bytes_;

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from h2_client import H2Client
 from netns import run, wait_for
 from proxy_site import FRONT
 
@@ -100,6 +101,30 @@ def test_a_trace_goes_on_from_the_client_through_the_proxy_to_the_endpoint(site,
     assert request["path"] == "/v1/traces" and request["method"] == "POST"
     assert request["headers"]["x-key"] == "k1" and request["headers"]["content-type"] == "application/json"
     wait_for(lambda: metric(site, "spans_exported_total") == 2, 10, "the metric")
+
+
+def test_what_is_kept_for_a_span_counts_as_the_clients_memory(site, server):
+    """Requests that wait for their answer, without and with a span, that are the same otherwise."""
+    requests, text = 200, "x" * 250
+    held = []
+
+    def samples():
+        page = site.namespace.run(["curl", "-sS", "-m", "10", f"http://127.0.0.1:{METRICS}/metrics"]).stdout
+        return dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+
+    for percent in (0, 100):
+        if site.proxy is not None:
+            site.proxy.stop()
+        site.start_proxy([server.port], more=tracing(sample_percent=percent))
+        client = H2Client(site.namespace, FRONT)
+        for _ in range(requests):
+            client.request("/hang/" + text * 3, headers=[("user-agent", text)])
+        wait_for(lambda: samples()['sluice_proxy_listener_open_requests{listener="front"}'] == str(requests), 10,
+                 "all requests to be under way", interval_s=0.1)
+        held.append(int(samples()["sluice_proxy_memory_bytes"]))
+        client.close()
+    # A worker hands in what has changed from 64 KB on.
+    assert held[1] - held[0] > requests * 1000 - 65536, held
 
 
 def test_what_is_not_sampled_is_passed_on_and_not_told(site, server):
