@@ -22,7 +22,7 @@ void ClientConnection::guard_at(Time due) {
 void ClientConnection::watch_head(bool progressed, bool waits_for_rest) {
   if (!waits_for_rest || settings().header_timeout.count() == 0) {
     head_since_ = kNever;
-    if (guard_due_ == kNever && settings().keepalive_timeout.count() != 0)
+    if (settings().keepalive_timeout.count() != 0)
       guard_at(worker_.loop.now() + settings().keepalive_timeout);
     return;
   }
