@@ -62,7 +62,8 @@ void EventLoop::remove(int fd, IoHandler& handler) {
 }
 
 void EventLoop::run_once() {
-  // What is read in a turn goes on at its end: of a burst, servers have the first part while the rest is read.
+  // What is read in a turn goes on at its end: of a burst, servers have the first part while the rest is
+  // read.
   std::array<epoll_event, 64> events;
   const int ready = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
                                timers_.sleep_ms(std::chrono::steady_clock::now()));

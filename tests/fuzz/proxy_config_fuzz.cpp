@@ -1,4 +1,5 @@
-// Any bytes as sluice-proxy's configuration file: an Error or a ProxyConfig, never a crash, a throw or a hang.
+// Any bytes as sluice-proxy's configuration file: an Error or a ProxyConfig, never a crash, a throw or a
+// hang.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

@@ -17,8 +17,8 @@
 namespace sluice::l7 {
 namespace {
 
-using std::chrono::milliseconds;
 using sluice::test::Port;
+using std::chrono::milliseconds;
 using test::TestAuthority;
 using test::TestFolder;
 using testing::HasSubstr;
