@@ -11,13 +11,14 @@ import json
 import os
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 import netns
-from conftest import ROOT
 from netns import End, wait_for
 
+ROOT = Path(__file__).resolve().parents[2]
 PEER_MAC = "02:00:00:00:01:11"
 OTHER_MAC = "02:00:00:00:02:54"
 

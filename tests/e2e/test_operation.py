@@ -6,16 +6,17 @@ import shlex
 import signal
 import socket
 import stat
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from conftest import ROOT
 from netns import run, wait_for
 from one_link import OneLink
 
 pytestmark = pytest.mark.control
 
+ROOT = Path(__file__).resolve().parents[2]
 METRICS = "127.0.0.1:9108"
 SEED = "a-secret-that-nobody-may-see"
 
