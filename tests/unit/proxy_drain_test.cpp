@@ -37,14 +37,7 @@ std::shared_ptr<ProxySettings> answering(const std::string& body, uint16_t port)
 /// A client that has sent its request and reads to the end of the connection.
 class Client {
  public:
-  explicit Client(uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    const timeval patience{20, 0};
-    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) std::abort();
+  explicit Client(uint16_t port) : fd_(test::connect_to(port)) {
     if (send(fd_, kRequest.data(), kRequest.size(), 0) != ssize_t(kRequest.size())) std::abort();
   }
   Client(const Client&) = delete;
