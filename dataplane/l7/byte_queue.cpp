@@ -9,13 +9,23 @@ ChunkPool::~ChunkPool() {
   trim();
 }
 
-void ChunkPool::trim() {
-  free_count_ = 0;
-  while (free_ != nullptr) {
+void ChunkPool::delete_free(size_t count) {
+  free_count_ -= count;
+  for (; count > 0; --count) {
     Chunk* chunk = free_;
     free_ = chunk->next;
     delete chunk;
   }
+}
+
+void ChunkPool::trim() {
+  delete_free(free_count_);
+  least_free_ = 0;
+}
+
+void ChunkPool::trim_unneeded() {
+  delete_free(least_free_);
+  least_free_ = free_count_;
 }
 
 Chunk* ChunkPool::take() {
@@ -24,6 +34,7 @@ Chunk* ChunkPool::take() {
   Chunk* chunk = free_;
   free_ = chunk->next;
   --free_count_;
+  least_free_ = std::min(least_free_, free_count_);
   chunk->next = nullptr;
   chunk->begin = chunk->end = 0;
   return chunk;

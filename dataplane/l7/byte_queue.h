@@ -38,11 +38,16 @@ class ChunkPool {
   size_t kept_bytes() const { return free_count_ * sizeof(Chunk); }
   /// Gives back what is kept.
   void trim();
+  /// Gives back what nobody has needed since the last call: what was left at the moment of most use.
+  void trim_unneeded();
 
  private:
+  void delete_free(size_t count);
+
   static constexpr size_t kKeptFree = 256;
   Chunk* free_ = nullptr;
   size_t free_count_ = 0;
+  size_t least_free_ = 0;  // since trim_unneeded()
   size_t in_use_ = 0;
 };
 

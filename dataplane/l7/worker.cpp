@@ -308,6 +308,7 @@ void Worker::end_wake_up() {
   if (!context_.memory.tight().empty()) weigh_connections();
   context_.memory.settle(context_.kept_bytes());
   if (context_.memory.level() != MemoryLevel::kCalm) shed();
+  if (context_.kept_bytes() > kKeptForGood && !trim_timer_.running()) trim_later();
   if (context_.clients_gone != 0)
     client_count_.fetch_sub(std::exchange(context_.clients_gone, 0), std::memory_order_relaxed);
   context_.closed.clear();

@@ -82,10 +82,15 @@ class Worker {
   // Memory; see worker_shedding.cpp.
   void weigh_connections();
   void give_back_kept();
+  void trim_later();
+  void give_back_unneeded();
   void shed();
   void shed_in_time();
   size_t shed_idle();
   void close_biggest(int64_t down_to, size_t most);
+
+  // Bytes that are kept for the next burst, whether one comes or not.
+  static constexpr size_t kKeptForGood = 128 * 1024;
 
   std::unique_ptr<EventLoop> loop_;
   WorkerContext context_;
@@ -97,6 +102,7 @@ class Worker {
   IntrusiveList<ClientConnection, ClientsTag> clients_;
   ConnectionSurveys surveys_{context_, clients_};
   std::atomic<uint64_t> client_count_{0};
+  Timer trim_timer_;
   Timer shed_timer_;
   std::chrono::steady_clock::time_point tight_since_{};  // while shed_timer_ runs
   std::atomic<bool> stopping_{false};

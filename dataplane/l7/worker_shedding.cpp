@@ -1,5 +1,8 @@
-// What a worker does when memory is short. Above four fifths of the limit those who hold none of it go first,
-// above the limit those who hold most.
+// How a worker gives back memory. What a burst has needed and nobody since goes after some seconds. When
+// memory is short, those who hold none of it go first above four fifths of the limit, above it those who hold
+// most.
+#include <malloc.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -8,6 +11,9 @@
 namespace sluice::l7 {
 namespace {
 
+constexpr std::chrono::milliseconds kTrimInterval{5000};
+// The allocator passes on whole pages only when it is told to, which takes a while: not for less than this.
+constexpr size_t kWorthTrimming = 1024 * 1024;
 constexpr std::chrono::milliseconds kShedInterval{100};
 constexpr size_t kIdlePerTurn = 64;
 // Who has just had an answer is likely to come back, and could not.
@@ -38,6 +44,19 @@ void Worker::give_back_kept() {
   context_.chunks.trim();
   context_.exchanges.trim();
   context_.memory.settle(context_.kept_bytes());
+}
+
+void Worker::trim_later() {
+  loop_->timers().start(
+      trim_timer_, loop_->now(), kTrimInterval,
+      [](void* self) { static_cast<Worker*>(self)->give_back_unneeded(); }, this);
+}
+
+void Worker::give_back_unneeded() {
+  const size_t before = context_.kept_bytes();
+  context_.chunks.trim_unneeded();
+  context_.exchanges.trim_unneeded();
+  if (before - context_.kept_bytes() >= kWorthTrimming) malloc_trim(0);
 }
 
 void Worker::shed() {

@@ -123,5 +123,26 @@ TEST(ByteQueue, ChunksAreUsedAgain) {
   EXPECT_EQ(content(queue), "y");
 }
 
+TEST(ByteQueue, ChunksThatNobodyHasNeededForAWhileGoBack) {
+  ChunkPool pool;
+  ByteQueue queue(pool);
+  const auto hold = [&queue](size_t chunks) {
+    queue.append(std::vector<uint8_t>(chunks * Chunk::kBytes));
+    queue.clear();
+  };
+  hold(10);
+  pool.trim_unneeded();
+  EXPECT_EQ(pool.kept_bytes(), 10 * sizeof(Chunk));
+  hold(3);
+  hold(1);
+  pool.trim_unneeded();
+  EXPECT_EQ(pool.kept_bytes(), 3 * sizeof(Chunk));
+  hold(3);
+  pool.trim_unneeded();
+  EXPECT_EQ(pool.kept_bytes(), 3 * sizeof(Chunk));
+  pool.trim_unneeded();
+  EXPECT_EQ(pool.kept_bytes(), 0u);
+}
+
 }  // namespace
 }  // namespace sluice::l7

@@ -67,5 +67,32 @@ TEST(ObjectPool, AfterABurstItKeepsNoMoreThanItMay) {
   EXPECT_EQ(counts.deleted, kBurst);
 }
 
+TEST(ObjectPool, TrimTakesWhatNobodyHasNeededSinceTheLastTime) {
+  Counts counts;
+  ObjectPool<Thing, Counts> pool(counts);
+  std::vector<Thing*> things;
+  for (int i = 0; i < 10; ++i) things.push_back(&pool.take());
+  for (Thing* thing : things) pool.give_back(*thing);
+  // All ten were in use at once since the pool was made.
+  pool.trim_unneeded();
+  EXPECT_EQ(counts.deleted, 0);
+  // Since then three at most.
+  things.clear();
+  for (int i = 0; i < 3; ++i) things.push_back(&pool.take());
+  for (Thing* thing : things) pool.give_back(*thing);
+  pool.give_back(pool.take());
+  pool.trim_unneeded();
+  EXPECT_EQ(counts.deleted, 7);
+  for (int i = 0; i < 3; ++i) things[static_cast<size_t>(i)] = &pool.take();
+  EXPECT_EQ(counts.made, 10);
+  pool.trim_unneeded();
+  EXPECT_EQ(counts.deleted, 7);
+  for (Thing* thing : things) pool.give_back(*thing);
+  pool.trim_unneeded();
+  EXPECT_EQ(counts.deleted, 7);
+  pool.trim_unneeded();
+  EXPECT_EQ(counts.deleted, 10);
+}
+
 }  // namespace
 }  // namespace sluice::l7

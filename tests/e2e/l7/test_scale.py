@@ -23,6 +23,18 @@ MOST_CONNECTIONS = 100_000
 OTHER_FILES = 200
 
 
+def wait_for_little(site, before, connections):
+    """They have asked all at once; what that has needed beyond what each keeps goes after some seconds."""
+    def taken():
+        return site.proxy_memory_kib() - before
+
+    at_once = taken()
+    wait_for(lambda: taken() < connections * KIB_PER_CONNECTION, 30,
+             f"{connections} connections to hold little again; they hold {at_once} KiB")
+    # The same on a quiet machine, where requests do not pile up, and on one where they do.
+    sys.stdout.write(f"{connections} connections: {at_once} KiB after a request of each, {taken()} KiB some seconds later\n")
+
+
 def test_thousands_of_connections_cost_little_and_all_are_served(site):
     servers = [site.nginx(f"n{number}", http="keepalive_requests 1000000;", server="location = / { return 200 x; }")
                for number in (1, 2)]
@@ -37,7 +49,7 @@ def test_thousands_of_connections_cost_little_and_all_are_served(site):
             client.stdin.write("ask\n")
             client.stdin.flush()
             assert client.stdout.readline().strip() == "answered"
-            assert site.proxy_memory_kib() - before < CONNECTIONS * KIB_PER_CONNECTION
+            wait_for_little(site, before, CONNECTIONS)
             client.stdin.close()
             assert client.wait(30) == 0
         finally:
@@ -76,7 +88,7 @@ def test_as_many_connections_as_the_limit_of_files_allows(site):
             client.stdin.write("ask\n")
             client.stdin.flush()
             assert client.stdout.readline().strip() == "answered"
-        assert site.proxy_memory_kib() - before < wanted * KIB_PER_CONNECTION
+        wait_for_little(site, before, wanted)
         for client in clients:
             client.stdin.close()
             assert client.wait(30) == 0
@@ -119,3 +131,5 @@ def test_ten_thousand_streams_at_once(site):
     assert result.good == STREAMS, result.output
     sys.stdout.write(f"{STREAMS} streams at once: {most * 1024 / STREAMS:.0f} bytes each\n")
     assert most < STREAMS * KIB_PER_STREAM, f"{most} KiB"
+    # What so many have needed at once is not kept for ever.
+    wait_for(lambda: site.proxy_memory_kib() - before < most / 4, 30, f"the proxy to give back what is left of {most} KiB")
