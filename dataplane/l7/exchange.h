@@ -61,6 +61,8 @@ class Exchange : public ListLink<PendingTag> {
   void start(UpstreamConnection& upstream);
   /// It changes the stream's protocol (RFC 8441): not every connection takes that.
   bool extended_connect() const { return extended_connect_; }
+  /// More follows the request's head.
+  bool brings_body() const { return !request_ended_ || !to_upstream_.empty() || !replay_.empty(); }
   /// The request waits in `pool`.
   void wait_in(UpstreamPool& pool);
   /// There will be no connection. Ends the exchange, or tries elsewhere.

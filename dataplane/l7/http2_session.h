@@ -113,6 +113,8 @@ class Http2Session {
   void goaway(Http2Error error, std::string_view debug = {});
 
   size_t open_streams() const { return streams_.size(); }
+  /// The peer takes no more bytes of bodies for now, whatever stream they are of.
+  bool send_window_closed() const { return send_window_ <= 0; }
   bool goaway_sent() const { return goaway_sent_; }
   bool goaway_received() const { return goaway_received_; }
   uint32_t peer_max_concurrent_streams() const { return peer_max_streams_; }

@@ -25,6 +25,8 @@ class UpstreamConnection final : public Connection {
     // Heads are written whatever waits: an endpoint that does not read gets no more of them.
     return connected_ && !closed() && output().size() < settings_->http2.output_limit && codec_.can_open();
   }
+  /// Whether what a request brings as its body would have to wait, even that of a new one.
+  bool holds_up_bodies() { return codec_.is_http2() && codec_.http2().send_window_closed(); }
   bool connected() const { return connected_; }
   Codec& codec() { return codec_; }
   /// `bytes` of a stream's body have left for the other side: its sender may go on.

@@ -33,14 +33,43 @@ UpstreamPool::~UpstreamPool() {
   while (!connections_.empty()) connections_.back()->shut("the endpoint has gone");
 }
 
-// The first that has room, not the least busy one: full batches cost less, and the last ones fall idle.
+bool UpstreamPool::takes(UpstreamConnection& connection, const Exchange& exchange) {
+  if (!connection.has_room()) return false;
+  return !exchange.extended_connect() || connection.codec().peer_extended_connect().has_value();
+}
+
+UpstreamConnection* UpstreamPool::least_busy(const Exchange& exchange) {
+  UpstreamConnection* found = nullptr;
+  for (UpstreamConnection* connection : connections_) {
+    if (!takes(*connection, exchange)) continue;
+    if (found == nullptr || connection->codec().open_streams() < found->codec().open_streams())
+      found = connection;
+  }
+  return found;
+}
+
+// The first that has room, not the least busy one: full batches cost less, and the last ones fall idle. But a
+// body does not go where it has to wait behind those of others: many servers let 64 KB through per
+// connection, and some none as long as one of their handlers does not read. It waits for a window that opens
+// or for one connection more, whichever comes first.
 UpstreamConnection* UpstreamPool::with_room(const Exchange& exchange) {
-  const auto found =
-      std::find_if(connections_.begin(), connections_.end(), [&exchange](UpstreamConnection* connection) {
-        if (!connection->has_room()) return false;
-        return !exchange.extended_connect() || connection->codec().peer_extended_connect().has_value();
-      });
-  return found == connections_.end() ? nullptr : *found;
+  const bool body = exchange.brings_body();
+  for (UpstreamConnection* connection : connections_) {
+    if (takes(*connection, exchange) && !(body && connection->holds_up_bodies())) return connection;
+  }
+  if (!body) return nullptr;
+  UpstreamConnection* const held_up = least_busy(exchange);
+  return held_up != nullptr && widen() ? nullptr : held_up;
+}
+
+// Whether there will be a connection more.
+bool UpstreamPool::widen() {
+  if (connecting_ != 0) return true;
+  if (connections_.size() >= cluster_.settings().endpoint_connections) return false;
+  if (worker_.loop.now() < retry_after_ || !take_connection()) return false;
+  if (connect()) return true;
+  cluster_.breakers().connections.give_back();
+  return false;
 }
 
 void UpstreamPool::begin(Exchange& exchange, UpstreamConnection& connection) {
@@ -52,14 +81,19 @@ void UpstreamPool::begin(Exchange& exchange, UpstreamConnection& connection) {
 }
 
 void UpstreamPool::submit(Exchange& exchange) {
-  if (pending_.empty()) {
+  // Those that wait for a window have no place before one that needs none.
+  if (pending_.empty() || !exchange.brings_body()) {
     if (UpstreamConnection* connection = with_room(exchange)) {
       begin(exchange, *connection);
       return;
     }
   }
   if (!cluster_.breakers().pending.try_take(cluster_.settings().circuit.pending)) {
-    exchange.on_no_connection(Outcome::kPendingFull);
+    if (UpstreamConnection* connection = least_busy(exchange)) {
+      begin(exchange, *connection);
+    } else {
+      exchange.on_no_connection(Outcome::kPendingFull);
+    }
     return;
   }
   pending_.push_back(exchange);
@@ -108,16 +142,19 @@ bool UpstreamPool::take_connection() {
 }
 
 void UpstreamPool::serve_pending() {
+  if (!serve_who_has_room()) connect_if_needed();
+}
+
+// False: some still wait.
+bool UpstreamPool::serve_who_has_room() {
   while (!pending_.empty()) {
     Exchange& exchange = pending_.front();
     UpstreamConnection* connection = with_room(exchange);
-    if (connection == nullptr) {
-      connect_if_needed();
-      return;
-    }
+    if (connection == nullptr) return false;
     withdraw(exchange);
     begin(exchange, *connection);
   }
+  return true;
 }
 
 bool UpstreamPool::connect() {
@@ -170,7 +207,11 @@ void UpstreamPool::forget(UpstreamConnection& connection, const char* why) {
     note_connect_failure(why);
     cluster_.record(*this, RequestResult::kConnectFailure);
     back_off();
-    if (connections_.empty()) fail_pending();
+    if (connections_.empty()) {
+      fail_pending();
+    } else {
+      serve_who_has_room();
+    }
   } else if (!connect_if_needed()) {
     fail_pending();
   }

@@ -67,10 +67,14 @@ class UpstreamPool {
   }
 
  private:
+  static bool takes(UpstreamConnection& connection, const Exchange& exchange);
   UpstreamConnection* with_room(const Exchange& exchange);
+  UpstreamConnection* least_busy(const Exchange& exchange);
   void begin(Exchange& exchange, UpstreamConnection& connection);
   bool connect();
   bool connect_if_needed();
+  bool widen();
+  bool serve_who_has_room();
   bool take_connection();
   void back_off();
   void fail_pending();

@@ -221,6 +221,26 @@ def test_a_server_that_does_not_read_holds_only_that_upload(site):
     client.close()
 
 
+def test_an_upload_that_a_server_does_not_read_holds_up_no_other(site):
+    """Its connection's window is shut by it, as those of servers are that open it only when a handler reads."""
+    server = site.python_peer("h2_server.py", "h1", "narrow")
+    site.start_proxy([server.port])
+    client = H2Client(site.namespace, FRONT)
+    stalled = client.request("/unread", method="POST", end=False)
+    still_for = 0
+    while still_for < 5:
+        still_for = 0 if client.send_what_fits(stalled, bytes(1 << 20)) else still_for + 1
+        client.read_for(0.05)
+    for _ in range(5):
+        assert client.finish(client.request("/upload", method="POST", body=b"y" * 900)).body == b"h1"
+    # As many connections as it takes, not one for each request; what brings no body stays on the first.
+    endpoint = site.ctl_json("clusters")["clusters"][0]["endpoints"][0]
+    assert endpoint["connections"] == 2
+    assert client.finish(client.request("/who")).body == b"h1"
+    assert client.answers[stalled].reset is None
+    client.close()
+
+
 def test_many_slow_readers_are_held_in_bounded_memory(site, large_file):
     server = site.nginx("n1")
     (server.www / "large.bin").symlink_to(large_file)

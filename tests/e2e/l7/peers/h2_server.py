@@ -1,6 +1,6 @@
 """An HTTP/2 server that misbehaves when its path says so.
 
-    h2_server.py PORT NAME
+    h2_server.py PORT NAME [narrow]
 
 /who            its name                        /unread        takes no byte of the body beyond the first window
 /reset          RST_STREAM before an answer     /half          half an answer, then RST_STREAM
@@ -15,6 +15,7 @@
 /lost/N         RST_STREAM after N bytes of the body; a server called "good" takes all and answers
 /going/MS       GOAWAY that names this stream as the last one, and the answer so long after it
 A line per stream that is reset by the other side: `reset PATH`.
+A connection's window is as wide as it can be; narrow: the 65535 bytes that it begins with.
 """
 
 import asyncio
@@ -40,7 +41,8 @@ class Session(asyncio.Protocol):
         self.transport = transport
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
         self.h2.initiate_connection()
-        self.h2.increment_flow_control_window((1 << 31) - 1 - 65535)
+        if "narrow" not in sys.argv[3:]:
+            self.h2.increment_flow_control_window((1 << 31) - 1 - 65535)
         self.paths = {}
         self.bytes_left = {}  # until a stream is lost
         self.flush()
