@@ -14,10 +14,12 @@ sys.path[:0] = [str(HERE.parent / "e2e")]
 from netns import Network, run, wait_for  # noqa: E402
 
 PROXY_CORE, OTHERS_CORE = "0", "1"
+# Of an answer, and of a gRPC message; what a stream carries in each direction.
 BODY_BYTES, STREAM_BYTES = 100, 64 << 10
 SERVERS_PER_KIND = 3
 # What the servers of each kind are told besides the port.
-SERVER_KINDS = {"page": [], "grpc": ["--trailer=grpc-status: 0"], "echo": ["--echo-upload"]}
+SERVER_KINDS = {"page": [], "grpc": ["--trailer=grpc-status: 0"], "echo": ["--echo-upload"],
+                "grpc stream": ["--echo-upload", "--trailer=grpc-status: 0"]}
 # What the configs say, at "tls" and "tls_files", where clients speak TLS and where they do not.
 TLS = {
     "sluice": (", tls: {certificates: [{certificate: $certificate, key: $key}]}", ""),
@@ -54,6 +56,7 @@ SHAPES = [*(Shape(f"{connections}x{streams}", connections, streams, tls=tls)
             for tls in (False, True) for connections, streams in ((16, 100), (64, 10), (256, 1))),
           Shape("16x100, 20 fields", 16, 100, fields=20),
           Shape("16x100, gRPC unary", 16, 100, servers="grpc", body_bytes=BODY_BYTES),
+          Shape("16x10, gRPC stream of 64 KB both ways", 16, 10, servers="grpc stream", body_bytes=STREAM_BYTES),
           Shape("16x10, 64 KB both ways", 16, 10, servers="echo", body_bytes=STREAM_BYTES)]
 
 
@@ -139,8 +142,9 @@ class Site:
         self.bodies = {}
         for size in (BODY_BYTES, STREAM_BYTES):
             self.bodies[size] = self.network.directory / f"body-{size}"
-            # A gRPC message: not compressed, its length, its bytes.
-            self.bodies[size].write_bytes(b"\0" + (size - 5).to_bytes(4, "big") + b"x" * (size - 5))
+            # gRPC messages, each: not compressed, its length, its bytes.
+            message = b"\0" + (BODY_BYTES - 5).to_bytes(4, "big") + b"x" * (BODY_BYTES - 5)
+            self.bodies[size].write_bytes(message * (size // BODY_BYTES))
         self.certificate = {name: self.network.directory / f"{name}.pem" for name in ("certificate", "key", "both")}
         run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
              "-subj", "/CN=localhost", "-keyout", self.certificate["key"], "-out", self.certificate["certificate"]])
@@ -161,7 +165,7 @@ class Site:
     def load(self, proxy, shape, requests, *, rate=None):
         """Sends `requests` to the proxy, as fast as it answers or `rate` a second; returns Load. Raises LoadFailed."""
         words = ["-n", requests, "-c", shape.connections, "-m", shape.streams]
-        if shape.servers == "grpc":
+        if shape.servers.startswith("grpc"):
             words += ["-H", "content-type: application/grpc", "-H", "te: trailers", "-H", "grpc-timeout: 20S"]
         if shape.body_bytes:
             words += ["-d", self.bodies[shape.body_bytes]]
@@ -173,7 +177,7 @@ class Site:
             log_path = self.network.directory / "latencies"
             log_path.unlink(missing_ok=True)
             words += [f"--rps={max(rate / shape.connections, 1):.0f}", f"--log-file={log_path}"]
-        path = "/index.html" if shape.servers != "grpc" else "/index.html?/package.Service/Method"
+        path = "/index.html" if not shape.servers.startswith("grpc") else "/index.html?/package.Service/Method"
         done = self.namespace.run(["taskset", "-c", OTHERS_CORE, "h2load", *words,
                                    f"{proxy.scheme}://127.0.0.1:{proxy.port}{path}"], timeout_s=120, check=False)
         return Load(done.stdout + done.stderr, log_path)
