@@ -70,7 +70,10 @@ def metric(site, name):
 
 
 def test_an_answer(site, log):
-    server = site.nginx("n1", server="location /in/ { return 200 hello; default_type text/x-test; }")
+    # It reads the whole request before it answers.
+    inner = f"unix:{site.network.directory}/inner.sock"
+    server = site.nginx("n1", server=f"location /in/ {{ proxy_pass http://{inner}; }}",
+                        http=f"server {{ listen {inner}; location / {{ return 200 hello; default_type text/x-test; }} }}")
     site.start_proxy([server.port], listener=routes({"name": "r", "prefix": "/shop/", "rewrite": {"prefix": "/in/"},
                                                      "cluster": "app", "response_headers": [{"set": "x-set", "value": "s"}]}),
                      more={"access_log": log.config})
