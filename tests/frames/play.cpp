@@ -3,25 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <deque>
 #include <map>
 #include <memory>
 #include <stdexcept>
 
 #include "dataplane/l7/http2_session.h"
+#include "tests/frames/happenings.h"
 
 namespace sluice::l7 {
 namespace {
 
 using Kind = CodecEvent::Kind;
-
-/// Something that has happened, in the notation: with and without its details, and the reason that goes
-/// along.
-struct Seen {
-  std::string brief;
-  std::string full;
-  std::string reason;
-};
 
 /// One session under test, its owner, and its peer.
 class Play {
@@ -38,7 +30,7 @@ class Play {
       }
     }
     try {
-      nothing_left();
+      happenings_.nothing_left();
     } catch (const std::exception& problem) {
       throw std::runtime_error(fmt::format("{}:{}: at its end: {}", play.file, play.line, problem.what()));
     }
@@ -48,7 +40,7 @@ class Play {
   void step(const std::vector<Word>& words) {
     const std::string& verb = words[0].key;
     const bool asks = verb == "peer" || verb == "do";
-    if (asks && answered_) nothing_left();
+    if (asks && answered_) happenings_.nothing_left();
     answered_ = !asks;
     if (verb == "set") {
       set(words);
@@ -61,25 +53,25 @@ class Play {
     } else if (verb == "we") {
       const bool often = words.at(1).key.starts_with('*');
       for (uint64_t left = often ? number_of(words[1].key.substr(1)) : 1; left > 0; --left) {
-        we(text_of(frame_of(words, often ? 2 : 1)), {});
+        happenings_.expect_frame(text_of(frame_of(words, often ? 2 : 1)));
       }
     } else if (verb == "told") {
       const bool often = words.at(1).key.starts_with('*');
       for (uint64_t left = often ? number_of(words[1].key.substr(1)) : 1; left > 0; --left) {
-        told(words, often ? 2 : 1);
+        happenings_.expect_event(words, often ? 2 : 1);
       }
     } else if (verb == "ends") {
       ends(words);
     } else if (verb == "resets") {
-      we(fmt::format("RST_STREAM {} {}", words.at(1).key, words.at(2).key), {});
+      happenings_.expect_frame(fmt::format("RST_STREAM {} {}", words.at(1).key, words.at(2).key));
       std::vector<Word> event = words;
       event[0].key = "reset";
-      told(event, 0);
+      happenings_.expect_event(event, 0);
     } else if (verb == "refuses") {
       std::vector<Word> event = words;
       event[0].key = "malformed";
-      told(event, 0);
-      we(fmt::format("RST_STREAM {} {}", words.at(1).key, words.at(2).key), {});
+      happenings_.expect_event(event, 0);
+      happenings_.expect_frame(fmt::format("RST_STREAM {} {}", words.at(1).key, words.at(2).key));
     } else if (verb == "check") {
       check(words);
     } else {
@@ -143,8 +135,7 @@ class Play {
       bytes.insert(bytes.end(), frame.begin(), frame.end());
     }
     feed(bytes);
-    frames_.clear();
-    events_.clear();
+    happenings_.clear();
   }
 
   // --- the peer
@@ -221,7 +212,7 @@ class Play {
     switch (event.kind) {
       case Kind::kHead:
         if (event.stream == nullptr && event.head.error != nullptr) {
-          events_.push_back({fmt::format("malformed {} {}", event.stream_id, error), "", event.head.error});
+          happenings_.add_event(fmt::format("malformed {} {}", event.stream_id, error), "", event.head.error);
           session_->refuse(event.stream_id, event.error);
           return;
         }
@@ -236,28 +227,29 @@ class Play {
         with_fields(fmt::format("trailers {}", event.stream_id));
         return;
       case Kind::kData:
-        data(event);
+        if (event.stream->owner != this) throw std::runtime_error("another owner");
+        happenings_.add_data(event.stream_id, event.data, event.end_stream);
         return;
       case Kind::kReset:
         if (event.stream == nullptr || event.stream->attached)
           throw std::runtime_error("reset, but still there");
-        events_.push_back({fmt::format("reset {} {}", event.stream_id, error), "", reason});
+        happenings_.add_event(fmt::format("reset {} {}", event.stream_id, error), "", reason);
         return;
       case Kind::kWritable:
-        events_.push_back(
-            {event.stream == nullptr ? "writable" : fmt::format("writable {}", event.stream_id), "", ""});
+        happenings_.add_event(event.stream == nullptr ? "writable"
+                                                      : fmt::format("writable {}", event.stream_id));
         return;
       case Kind::kSettings:
-        events_.push_back({"settings", "", ""});
+        happenings_.add_event("settings");
         return;
       case Kind::kGoAway:
-        events_.push_back({fmt::format("goaway {} {}", event.stream_id, error), "", ""});
+        happenings_.add_event(fmt::format("goaway {} {}", event.stream_id, error));
         return;
       case Kind::kPong:
-        events_.push_back({"pong", "", ""});
+        happenings_.add_event("pong");
         return;
       case Kind::kFatal:
-        events_.push_back({fmt::format("fatal {}", error), "", reason});
+        happenings_.add_event(fmt::format("fatal {}", error), "", reason);
         return;
       case Kind::kNone:
         return;
@@ -265,23 +257,7 @@ class Play {
   }
 
   void with_fields(const std::string& brief) {
-    events_.push_back({brief, brief + text_of(fields_of(session_->headers())), ""});
-  }
-
-  // Pieces of a body that follow each other are one: where it was cut says nothing.
-  void data(const CodecEvent& event) {
-    if (event.stream->owner != this) throw std::runtime_error("another owner");
-    std::string& text = data_text_;
-    const std::string id = fmt::format("data {} ", event.stream_id);
-    const bool goes_on =
-        !events_.empty() && events_.back().reason == "(open)" && events_.back().brief.starts_with(id);
-    if (!goes_on) {
-      text.clear();
-      events_.push_back({});
-    }
-    text.append(event.data.begin(), event.data.end());
-    events_.back() = {id + in_quotes(text) + (event.end_stream ? " END_STREAM" : ""), "",
-                      event.end_stream ? "" : "(open)"};
+    happenings_.add_event(brief, brief + text_of(fields_of(session_->headers())));
   }
 
   void command(const std::vector<Word>& words) {
@@ -389,63 +365,12 @@ class Play {
 
   void collect_output() {
     if (held_) return;
-    std::vector<Frame> frames;
-    for (Frame& frame : reader_.read(take_output(output_.size()))) {
+    std::vector<Frame> frames = reader_.read(take_output(output_.size()));
+    for (const Frame& frame : frames) {
       if (frame.payload.size() > peer_max_frame_)
         throw std::runtime_error("a frame larger than the peer takes");
-      // Where a body is cut is nobody's business.
-      Frame* before = frames.empty() ? nullptr : &frames.back();
-      if (before != nullptr && frame.type == FrameType::kData && before->type == FrameType::kData &&
-          before->stream == frame.stream && before->flags == 0) {
-        before->payload.insert(before->payload.end(), frame.payload.begin(), frame.payload.end());
-        before->flags = frame.flags;
-      } else {
-        frames.push_back(std::move(frame));
-      }
     }
-    for (const Frame& frame : frames) {
-      const std::string full = text_of(frame);
-      std::string reason;
-      if (frame.type == FrameType::kGoAway) reason.assign(frame.payload.begin() + 8, frame.payload.end());
-      frames_.push_back({full.substr(0, full.find(" last=")), full, reason});
-    }
-  }
-
-  static void match(std::deque<Seen>& seen, const char* what, const std::string& expected,
-                    const std::string& reason) {
-    if (seen.empty()) throw std::runtime_error(fmt::format("expected {} {}, got nothing", what, expected));
-    const Seen got = seen.front();
-    seen.pop_front();
-    if (expected != got.brief && expected != got.full) {
-      throw std::runtime_error(
-          fmt::format("expected {} {}, got {} ({}) {}", what, expected, got.brief, got.full, got.reason));
-    }
-    if (got.reason.find(reason) == std::string::npos) {
-      throw std::runtime_error(fmt::format("{} {} for another reason: {}", what, expected, got.reason));
-    }
-  }
-
-  void we(const std::string& expected, const std::string& reason) {
-    match(frames_, "frame", expected, reason);
-  }
-
-  void told(const std::vector<Word>& words, size_t from) {
-    std::string expected;
-    std::string reason;
-    const std::string& kind = words.at(from).key;
-    const bool gives_reason = kind == "reset" || kind == "malformed" || kind == "fatal";
-    for (size_t i = from; i < words.size(); ++i) {
-      const Word& word = words[i];
-      if (word.quoted && gives_reason) {
-        reason = word.key;
-        continue;
-      }
-      if (i != from) expected += ' ';
-      expected += word.quoted  ? in_quotes(word.key)
-                  : word.value ? word.key + "=" + in_quotes(*word.value)
-                               : word.key;
-    }
-    match(events_, "event", expected, reason);
+    happenings_.add_frames(std::move(frames));
   }
 
   void ends(const std::vector<Word>& words) {
@@ -456,24 +381,13 @@ class Play {
       if (word.key == "last") last = *word.value;
     }
     const std::string& error = words.at(1).key;
-    if (frames_.empty()) throw std::runtime_error("the connection does not end");
-    const std::string got = frames_.front().full;
+    const std::string got = happenings_.next_frame();
     if (!got.ends_with(" " + error)) throw std::runtime_error("it ends with " + got);
-    we(last.empty() ? got : fmt::format("GOAWAY last={} {}", last, error), reason);
-    match(events_, "event", "fatal " + error, reason);
+    happenings_.expect_frame(last.empty() ? got : fmt::format("GOAWAY last={} {}", last, error), reason);
+    happenings_.expect_event("fatal " + error, reason);
     // Whatever comes now is not read.
     feed(Bytes(100, 0));
-    nothing_left();
-  }
-
-  void nothing_left() const {
-    for (const auto* seen : {&frames_, &events_}) {
-      if (!seen->empty()) {
-        throw std::runtime_error(fmt::format("{} not expected: {} {} {}",
-                                             seen == &frames_ ? "frame" : "event", seen->front().brief,
-                                             seen->front().full, seen->front().reason));
-      }
-    }
+    happenings_.nothing_left();
   }
 
   bool byte_by_byte_;
@@ -486,9 +400,7 @@ class Play {
   uint32_t next_open_ = 1;
   FrameReader reader_;
   Bytes unread_;
-  std::deque<Seen> frames_;
-  std::deque<Seen> events_;
-  std::string data_text_;
+  Happenings happenings_;
   size_t peer_max_frame_ = kMinMaxFrameSize;
   bool answered_ = false;
   bool held_ = false;
