@@ -50,10 +50,23 @@ TEST(BodyPace, ASlowLineIsServedForAsLongAsItTakes) {
 }
 
 TEST(BodyPace, WhatCameAtTheBeginningCountsToTheEnd) {
-  const auto burst = [](auto) { return 100 * BodyPace::kBytesPerSecond; };
-  EXPECT_EQ(ends(60s, 24h, burst, always), 165s);
-  const auto huge = [](auto) { return ~uint64_t{0}; };
-  EXPECT_EQ(ends(60s, 24h, huge, always), 0ms);
+  const auto burst = [](auto) { return uint64_t{25'000}; };
+  EXPECT_EQ(ends(60s, 24h, burst, always), 165s) << "60 s, and 100 s at 250 bytes a second";
+  for (const uint64_t huge : {~uint64_t{0}, ~uint64_t{0} / 1000 + 1})
+    EXPECT_EQ(ends(
+                  60s, 24h, [=](auto) { return huge; }, always),
+              0ms)
+        << huge;
+}
+
+TEST(BodyPace, AByteDecidesAtTheEdge) {
+  // Of 1 s and what 500 bytes buy, 3 s, the twelfth look sees the end and the next one what is beyond.
+  EXPECT_EQ(ends(
+                1s, 1h, [](auto) { return uint64_t{500}; }, always),
+            3250ms);
+  EXPECT_EQ(ends(
+                1s, 1h, [](auto) { return uint64_t{499}; }, always),
+            3000ms);
 }
 
 TEST(BodyPace, TimeInWhichNothingMayBeSentIsNotTheClients) {
@@ -67,6 +80,24 @@ TEST(BodyPace, ALateLookIsNotTheClientsFault) {
   pace.begin(kStart, 60s);
   EXPECT_FALSE(pace.look(kStart + 1h, 0, true));
   EXPECT_EQ(pace.due(), kStart + 1h + 15s);
+}
+
+TEST(BodyPace, AShortTimeIsNotLookedAtAllTheTime) {
+  BodyPace pace;
+  pace.begin(kStart, 1ms);
+  EXPECT_EQ(pace.due(), kStart + 10ms);
+  EXPECT_TRUE(pace.look(pace.due(), 0, true));
+}
+
+TEST(BodyPace, EachBodyHasItsOwnTime) {
+  BodyPace pace;
+  pace.begin(kStart, 1s);
+  for (int i = 0; i < 4; ++i) ASSERT_FALSE(pace.look(pace.due(), 0, true));
+  pace.stop();
+  pace.begin(kStart + 1h, 1s);
+  EXPECT_EQ(pace.due(), kStart + 1h + 250ms);
+  for (int i = 0; i < 4; ++i) EXPECT_FALSE(pace.look(pace.due(), 0, true)) << i;
+  EXPECT_TRUE(pace.look(pace.due(), 0, true));
 }
 
 TEST(BodyPace, WithoutATimeOrWhenStoppedItIsNeverLookedAt) {
