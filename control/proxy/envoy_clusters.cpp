@@ -21,8 +21,13 @@ constexpr std::string_view kHttpOptions = "envoy.extensions.upstreams.http.v3.Ht
 void read_keepalive(const EnvoyMessage& keepalive, ClusterSettings& settings) {
   if (!keepalive.present()) return;
   keepalive.require("timeout");
-  keepalive.duration("interval", settings.ping_interval);
-  keepalive.duration("timeout", settings.ping_timeout);
+  // Nobody could answer within no time.
+  const auto read = [&keepalive](std::string_view field, std::chrono::milliseconds& time) {
+    const YamlNode* found = keepalive.duration(field, time);
+    if (found != nullptr && time.count() == 0) keepalive.refuse(*found, field, "accepted: at least 0.001s");
+  };
+  read("interval", settings.ping_interval);
+  read("timeout", settings.ping_timeout);
 }
 
 void read_http2(const EnvoyMessage& http2, ClusterSettings& settings) {
@@ -45,7 +50,10 @@ void read_http_options(const EnvoyMessage& cluster, ClusterSettings& settings) {
   options.require("explicit_http_config");
   const EnvoyMessage explicitly = options.message("explicit_http_config", "ExplicitHttpConfig");
   explicitly.one_of({"http_protocol_options", "http2_protocol_options"});
-  if (explicitly.find("http_protocol_options") != nullptr) settings.protocol = HttpVersion::kHttp1;
+  if (explicitly.find("http_protocol_options") != nullptr) {
+    settings.protocol = HttpVersion::kHttp1;
+    settings.ping_interval = {};  // of the cluster's older field: HTTP/1.1 has no PING
+  }
   read_http2(explicitly.message("http2_protocol_options", "Http2ProtocolOptions"), settings);
 }
 

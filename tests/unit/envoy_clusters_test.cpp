@@ -48,7 +48,29 @@ TEST(EnvoyBootstrap, EndpointsAreAskedAsConnectionKeepaliveSays) {
   EXPECT_EQ(cluster.ping_interval, seconds(30));
   EXPECT_EQ(cluster.ping_timeout, seconds(2));
   text.cluster = "http2_protocol_options: {connection_keepalive: {interval: 30s}}";
-  EXPECT_THAT(error_of(text), HasSubstr("timeout"));
+  EXPECT_THAT(error_of(text), HasSubstr("connection_keepalive.timeout: found nothing"));
+  text.cluster = "http2_protocol_options: {connection_keepalive: {timeout: 2s}}";
+  EXPECT_EQ(only_cluster(config_of(text)).ping_interval, seconds(0));
+  for (const std::string field : {"interval", "timeout"}) {
+    const std::string other = field == "interval" ? "timeout" : "interval";
+    text.cluster =
+        "http2_protocol_options: {connection_keepalive: {" + field + ": 0s, " + other + ": 0.001s}}";
+    EXPECT_THAT(error_of(text),
+                HasSubstr("connection_keepalive." + field + ": found '0s'; accepted: at least 0.001s"));
+  }
+}
+
+TEST(EnvoyBootstrap, AnHttp1EndpointIsSentNoPing) {
+  // Where both are given the newer field counts.
+  Bootstrap text;
+  text.cluster =
+      "http2_protocol_options: {connection_keepalive: {interval: 30s, timeout: 2s}}, "
+      "typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {'@type': "
+      "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: "
+      "{http_protocol_options: {}}}}";
+  const ProxyConfig config = config_of(text);
+  EXPECT_EQ(only_cluster(config).protocol, l7::HttpVersion::kHttp1);
+  EXPECT_EQ(only_cluster(config).ping_interval, seconds(0));
 }
 
 TEST(EnvoyBootstrap, PoliciesAndTheirNumbers) {

@@ -133,5 +133,14 @@ TEST(EnvoyBootstrap, TlsTowardsClients) {
   EXPECT_TRUE(listener.http1.secure);
 }
 
+TEST(EnvoyBootstrap, KeepaliveOfClientsIsToldOfAndNotUsed) {
+  Bootstrap text;
+  text.manager = "http2_protocol_options: {connection_keepalive: {interval: 30s, timeout: 2s}}";
+  const auto read = test::parsed(text);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_THAT(read->warnings, testing::Contains(HasSubstr("http2_protocol_options.connection_keepalive: not "
+                                                          "used for clients: keepalive_timeout and")));
+}
+
 }  // namespace
 }  // namespace sluice

@@ -234,17 +234,82 @@ TEST(ProxyConfig, ARegularExpressionThatIsNoneIsRefused) {
   EXPECT_THAT(route_of("{regex: '(', cluster: app}").error().message, HasSubstr("p.yaml:"));
 }
 
+/// What a field is without a setting, as the table of fields, and so the documentation, says.
+std::string otherwise(std::string_view path) {
+  for (const ConfigField& field : proxy_config_table().fields()) {
+    if (field.path == path) return std::string(field.otherwise);
+  }
+  return {};
+}
+
+TEST(ProxyConfig, TheTimesOfAClusterAreReadAndHaveTheDefaultsThatAreDocumented) {
+  ProxyText text;
+  const auto defaults = parse_proxy_config(text.text(), "p.yaml");
+  ASSERT_TRUE(defaults) << defaults.error().message;
+  const l7::ClusterSettings& unset = defaults->settings.clusters[0];
+  const auto in_seconds = [](std::chrono::milliseconds time) {
+    return fmt::format("{}s", time.count() / 1000);
+  };
+  EXPECT_EQ(in_seconds(unset.connect_timeout), otherwise("clusters[].connect_timeout"));
+  EXPECT_EQ(in_seconds(unset.tcp_timeout), otherwise("clusters[].tcp_timeout"));
+  EXPECT_EQ(fmt::format("{}ms: off", unset.ping_interval.count()), otherwise("clusters[].ping_interval"));
+  EXPECT_EQ(in_seconds(unset.ping_timeout), otherwise("clusters[].ping_timeout"));
+  EXPECT_EQ(in_seconds(unset.pending_timeout), otherwise("clusters[].pending_timeout"));
+  text.clusters =
+      "clusters:\n  - {name: app, connect_timeout: 1ms, tcp_timeout: 2ms, ping_interval: 3ms, "
+      "ping_timeout: 4ms, pending_timeout: 5ms}\n";
+  const auto config = parse_proxy_config(text.text(), "p.yaml");
+  ASSERT_TRUE(config) << config.error().message;
+  const l7::ClusterSettings& cluster = config->settings.clusters[0];
+  EXPECT_EQ(cluster.connect_timeout.count(), 1);
+  EXPECT_EQ(cluster.tcp_timeout.count(), 2);
+  EXPECT_EQ(cluster.ping_interval.count(), 3);
+  EXPECT_EQ(cluster.ping_timeout.count(), 4);
+  EXPECT_EQ(cluster.pending_timeout.count(), 5);
+}
+
+TEST(ProxyConfig, TheTimesOfAClusterHaveTheirRanges) {
+  struct Range {
+    std::string field;
+    bool may_be_0;
+    uint64_t most_ms;
+  };
+  for (const auto& [field, may_be_0, most_ms] : {Range{"connect_timeout", false, 600'000},
+                                                 {"tcp_timeout", true, 3'600'000},
+                                                 {"ping_interval", true, 3'600'000},
+                                                 {"ping_timeout", false, 3'600'000},
+                                                 {"pending_timeout", false, 600'000}}) {
+    const auto error = [&field](uint64_t value) {
+      ProxyText text;
+      text.clusters = fmt::format("clusters:\n  - {{name: app, {}: {}ms}}\n", field, value);
+      return error_of(text);
+    };
+    const auto refusal = [&field](uint64_t value) {
+      return HasSubstr(fmt::format("clusters[0].{}: found '{}ms'; accepted:", field, value));
+    };
+    if (may_be_0) {
+      EXPECT_EQ(error(0), "") << field;
+    } else {
+      EXPECT_THAT(error(0), refusal(0));
+      EXPECT_EQ(error(1), "") << field;
+    }
+    EXPECT_EQ(error(most_ms), "") << field;
+    EXPECT_THAT(error(most_ms + 1), refusal(most_ms + 1));
+  }
+}
+
+TEST(ProxyConfig, PingsAreForHttp2) {
+  ProxyText text;
+  text.clusters = "clusters:\n  - {name: app, protocol: http1, ping_interval: 1ms}\n";
+  EXPECT_THAT(error_of(text), HasSubstr("p.yaml:4:49: clusters[0].ping_interval: HTTP/1.1 has no PING"));
+  text.clusters = "clusters:\n  - {name: app, protocol: http1, ping_interval: 0ms, ping_timeout: 1s}\n";
+  EXPECT_EQ(error_of(text), "");
+}
+
 TEST(ProxyConfig, LimitsOfClientsAreOnWithoutASetting) {
   const auto config = parse_proxy_config(ProxyText().text(), "p.yaml");
   ASSERT_TRUE(config) << config.error().message;
   const l7::ListenerSettings& listener = config->settings.listeners[0];
-  // As the table of fields, and so the documentation, says.
-  const auto otherwise = [](std::string_view path) {
-    for (const ConfigField& field : proxy_config_table().fields()) {
-      if (field.path == path) return std::string(field.otherwise);
-    }
-    return std::string();
-  };
   EXPECT_EQ(fmt::format("{}", listener.http2.abuse_limit), otherwise("listeners[].abuse_limit"));
   EXPECT_EQ(fmt::format("{}", listener.http2.cancel_limit), otherwise("listeners[].cancel_limit"));
   EXPECT_EQ(fmt::format("{}s", listener.header_timeout.count() / 1000),
