@@ -2,11 +2,14 @@
 
 import contextlib
 import signal
+import time
 
 import pytest
 
 from counters import METRICS, samples
+from h2_client import H2Client
 from netns import wait_for
+from proxy_site import FRONT
 
 RECEIVED = 'sluice_proxy_cluster_received_bytes_total{cluster="app"}'
 TIMEOUTS = 'sluice_proxy_cluster_ping_timeouts_total{cluster="app"}'
@@ -50,6 +53,34 @@ def test_a_server_that_answers_pings_keeps_its_connection(site):
     wait_for(lambda: samples(site)[RECEIVED] >= received + 10 * answer_bytes, 20, "ten answered PINGs")
     assert sockets(site, server.port) == before
     assert samples(site)[TIMEOUTS] == 0
+
+
+def test_a_server_that_is_heard_anyway_is_not_asked(site):
+    """Only silence counts: some servers end connections that ask too often."""
+    server = site.python_peer("h2_server.py", "h1")
+    site.start_proxy([server.port], cluster={"ping_interval": "2s"})
+    client = H2Client(site.namespace, FRONT)
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        assert client.finish(client.request("/who")).status == 200
+        client.read_for(0.02)
+    assert "ping" not in server.output()
+    wait_for(lambda: "ping" in server.output(), 10, "the PING after two seconds of silence")
+
+
+def test_a_server_has_its_time_to_answer_a_ping(site):
+    server = site.nginx("n1")
+    site.start_proxy([server.port], cluster={"ping_interval": "100ms", "ping_timeout": "60s"})
+    assert site.curl("/who").stdout == "n1\n"
+    before = sockets(site, server.port)
+    server.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(1)  # ten times what it is asked after, and far from the time-out
+        assert sockets(site, server.port) == before
+    finally:
+        server.send_signal(signal.SIGCONT)
+    assert site.curl("/who").stdout == "n1\n"
+    assert sockets(site, server.port) == before
 
 
 def test_a_server_that_leaves_a_ping_unanswered_loses_its_connection(site):

@@ -14,7 +14,7 @@
 /drip/MS/N      a head after so long, then N times its name, 50 ms apart
 /lost/N         RST_STREAM after N bytes of the body; a server called "good" takes all and answers
 /going/MS       GOAWAY that names this stream as the last one, and the answer so long after it
-A line per stream that is reset by the other side: `reset PATH`.
+A line per stream that is reset by the other side: `reset PATH`, and per PING: `ping`.
 A connection's window is as wide as it can be; narrow: the 65535 bytes that it begins with.
 """
 
@@ -89,6 +89,8 @@ class Session(asyncio.Protocol):
                 self.say_if_open(event.stream_id)
             elif self.paths[event.stream_id] == "/talk":
                 self.h2.send_data(event.stream_id, NAME.encode(), end_stream=True)
+        elif isinstance(event, h2.events.PingReceived):
+            print("ping", flush=True)
         elif isinstance(event, h2.events.StreamReset):
             self.bytes_left.pop(event.stream_id, None)
             print(f"reset {self.paths.get(event.stream_id)}", flush=True)
