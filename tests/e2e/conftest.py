@@ -1,22 +1,26 @@
 """Fixtures of the end-to-end tests. The programs under test come from $SLUICE_BUILD (default: build/)."""
 
 import os
-from pathlib import Path
 
 import pytest
 
 import netns
+from build_folder import build_with, sanitizers
 from topology import Site
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "control: what sluiced's control thread does; scripts/test control runs these")
     config.addinivalue_line("markers", "smoke: the few that scripts/test quick and the sanitizer build run")
+    config.addinivalue_line("markers", "measures(what): bounds what sanitizers add to, memory or speed; not run with them")
 
 
 def pytest_collection_modifyitems(items):
+    skip_without_root(items)
+    skip_measurements_with_sanitizers(items)
+
+
+def skip_without_root(items):
     """Without root nothing here can run: an error on a CI machine, a named skip on a laptop."""
     if os.geteuid() == 0:
         return
@@ -26,13 +30,19 @@ def pytest_collection_modifyitems(items):
         item.add_marker(pytest.mark.skip(reason="needs root: sudo scripts/test e2e"))
 
 
+def skip_measurements_with_sanitizers(items):
+    """What such a build takes of memory and time says nothing of the product."""
+    if not (found := sanitizers()):
+        return
+    for item in items:
+        if mark := item.get_closest_marker("measures"):
+            item.add_marker(pytest.mark.skip(reason=f"measures {mark.args[0]}: not with sanitizers ({found})"))
+
+
 @pytest.fixture(scope="session")
 def build():
     """The build folder with the programs under test."""
-    path = (ROOT / os.environ.get("SLUICE_BUILD", "build")).resolve()
-    if not (path / "control" / "sluiced").exists():
-        pytest.fail(f"{path}/control/sluiced is not there: build first (meson setup {path} && ninja -C {path})")
-    return path
+    return build_with("sluiced")
 
 
 @pytest.fixture

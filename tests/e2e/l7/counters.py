@@ -9,6 +9,11 @@ METRICS = {"metrics": {"listen": f"127.0.0.1:{METRICS_PORT}"}}
 SAMPLE = re.compile(r'^(\w+)(?:\{(.*)\})? ([0-9.e+-]+)$', re.MULTILINE)
 
 
+def start_counted(site, server, *, proxy=None, **listener):
+    """Starts the proxy, with metrics, in front of one server; `listener` and `proxy` are further fields."""
+    site.start_proxy([server.port], listener=listener, more=METRICS | {"proxy": {"name": "p1"} | (proxy or {})})
+
+
 def samples(site):
     """All samples now, by name and labels as they are written: {'sluice_proxy_clients': 3.0, 'x{a="b"}': 1.0}."""
     done = site.namespace.run(["curl", "-sSf", "-m", "10", f"http://127.0.0.1:{METRICS_PORT}/metrics"])

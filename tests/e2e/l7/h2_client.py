@@ -41,6 +41,7 @@ class H2Client:
         self.flush()
         self.answers = {}
         self.unread = b""
+        self.pongs = 0
         # The frames' payloads.
         self.goaways = []
 
@@ -104,6 +105,8 @@ class H2Client:
         return passed
 
     def take(self, event):
+        if isinstance(event, h2.events.PingAckReceived):
+            self.pongs += 1
         answer = self.answers.get(getattr(event, "stream_id", None))
         if answer is None:
             return
@@ -120,6 +123,14 @@ class H2Client:
         elif isinstance(event, h2.events.StreamReset):
             answer.reset = event.error_code
 
+    def ping(self):
+        """Until the proxy has looked at all that was sent before, and what it said before has been read."""
+        count = self.pongs
+        self.h2.ping(b"12345678")
+        self.flush()
+        while self.pongs == count:
+            self.read()
+
     def finish(self, stream):
         """Reads until the stream is over; returns its Answer."""
         answer = self.answers[stream]
@@ -127,8 +138,20 @@ class H2Client:
             self.read()
         return answer
 
+    def ends_within(self, stream, seconds):
+        """Whether the stream is over before nothing has come for so long."""
+        before = self.socket.gettimeout()
+        self.socket.settimeout(seconds)
+        try:
+            self.finish(stream)
+        except TimeoutError:
+            return False
+        finally:
+            self.socket.settimeout(before)
+        return True
+
     def read_for(self, seconds):
-        """Reads until nothing has come for so long."""
+        """Reads until nothing has come for so long: for tests of what happens, or does not, as time passes."""
         before = self.socket.gettimeout()
         self.socket.settimeout(seconds)
         try:

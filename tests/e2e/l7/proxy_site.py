@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from build_folder import sanitizers
 from netns import Namespace, Process, run, wait_for
 
 PEERS = Path(__file__).resolve().parent / "peers"
@@ -100,7 +101,9 @@ class ProxySite:
         return json.loads(self.ctl(*words, "--json"))
 
     def proxy_memory_kib(self):
-        """What the proxy's own pages take, without files and libraries."""
+        """What the proxy's own pages take, without files and libraries. For tests marked measures("memory")."""
+        if found := sanitizers():
+            pytest.fail(f'with sanitizers ({found}) this says nothing: mark the test measures("memory")')
         status = Path(f"/proc/{self.proxy.pid}/status").read_text(encoding="ascii")
         return int(re.search(r"RssAnon:\s+(\d+) kB", status)[1])
 

@@ -95,7 +95,7 @@ def test_a_request_that_ends_late(site, log):
     site.start_proxy([server.port], more={"access_log": log.config})
     client = H2Client(site.namespace, FRONT)
     stream = client.request("/upload", "POST", end=False)
-    client.read_for(0.3)
+    client.read_for(0.3)  # the time that the line is to show
     client.h2.send_data(stream, b"last", end_stream=True)
     client.flush()
     client.finish(stream)

@@ -101,7 +101,7 @@ def test_a_server_that_stops_for_a_second(site, nginxes):
 
     def harm():
         chaos.servers[0].send_signal(signal.SIGSTOP)
-        time.sleep(1)
+        time.sleep(1)  # what is tested: an outage of that length
         chaos.servers[0].send_signal(signal.SIGCONT)
 
     load = chaos.under_load(harm)
@@ -196,7 +196,7 @@ def test_a_body_is_sent_again_whole_or_not_at_all(site, size, tries):
                      listener=RETRY | {"stream_window": 65535})
     path = f"/lost/{size}"
     client = H2Client(site.namespace, FRONT)
-    client.read_for(0.1)
+    client.ping()  # the proxy's SETTINGS are there
     while not seen(site, bad, path):
         stream = client.request(path, "PUT", end=False)
         sent = 0
@@ -207,7 +207,7 @@ def test_a_body_is_sent_again_whole_or_not_at_all(site, size, tries):
         if tries == 2:
             wait_for(lambda: seen(site, good, path, "/received") == size * seen(site, good, path) > 0, 10,
                      "the body to arrive at the good one")
-            client.read_for(0.1)
+            client.ping()
             # Sent twice, it has made room for as much as if it had been sent once.
             assert client.h2.local_flow_control_window(stream) <= 65535
         if client.answers[stream].status is None and client.answers[stream].reset is None:

@@ -101,7 +101,7 @@ def test_what_ends_is_given_back(site, scraper):
         client = H2Client(site.namespace, FRONT)
         for _ in range(20):
             client.request("/slow")
-        client.read_for(0.1)
+        client.ping()
         client.close()
 
     def all_over():
@@ -129,7 +129,7 @@ def test_retries_that_are_over_are_given_back(site, scraper):
 
 
 def test_requests_without_an_endpoint_take_no_place(site):
-    health = {"kind": "tcp", "interval": "100ms", "fast_interval": "50ms", "timeout": "100ms", "fall": 1}
+    health = {"kind": "tcp", "interval": "100ms", "fast_interval": "50ms", "timeout": "1s", "fall": 1}
     site.start_proxy([9999], cluster={"max_requests": 2, "health": health, "panic_percent": 0})
     wait_for(lambda: "unhealthy" in site.ctl("clusters"), 10, "the endpoint to be out")
     assert {site.curl("/").stdout for _ in range(5)} == {"no endpoint can take the request\n"}

@@ -40,7 +40,7 @@ def test_a_deadline_ends_the_call_at_both_ends(site, behind, client, server):
     process = behind(server)
     found = site.client(client, "deadline")
     assert found["code"] == "DEADLINE_EXCEEDED"
-    assert 0.4 < found["seconds"] < 5
+    assert found["seconds"] > 0.4
     wait_for(lambda: "given up: Sleep" in process.output(), 10, "the server to learn that nobody waits")
 
 

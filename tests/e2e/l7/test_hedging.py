@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import time
 
 import pytest
 
@@ -40,10 +39,8 @@ def test_a_slow_server_is_not_waited_for(site):
     slow = site.python_peer("h2_server.py", "slow")
     fast = site.nginx("fast", server="location = /hang { return 200 fast; }")
     start(site, [slow.port, fast.port])
-    started = time.monotonic()
     for _ in range(6):
         assert site.curl("/hang").stdout == "fast"
-    assert time.monotonic() - started < 10
     sent, won = hedges(site)
     assert sent == won >= 3
     wait_for(lambda: slow.output().count("reset /hang") == sent, 10, "the slow server to be told")
@@ -141,7 +138,7 @@ def test_a_request_that_has_not_all_come_is_sent_once(site):
     stream = client.request("/upload", "PUT", end=False)
     client.h2.send_data(stream, b"begun")
     client.flush()
-    client.read_for(0.3)
+    client.read_for(0.3)  # several times what a second try is put off by
     client.h2.send_data(stream, b" and ended", end_stream=True)
     client.flush()
     assert client.finish(stream).status == 200

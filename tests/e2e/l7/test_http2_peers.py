@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 
 import pytest
 
@@ -157,6 +156,7 @@ def test_goaway_of_the_server_costs_no_request(site):
 BACKLOG_KIB = 4096
 
 
+@pytest.mark.measures("memory")
 def test_a_reader_that_stops_holds_only_its_own_stream(site, large_file):
     server = site.nginx("n1")
     (server.www / "large.bin").symlink_to(large_file)
@@ -165,9 +165,10 @@ def test_a_reader_that_stops_holds_only_its_own_stream(site, large_file):
     assert client.finish(client.request("/who")).body == b"n1\n"
     before = site.proxy_memory_kib()
     stalled = [client.request("/large.bin") for _ in range(5)]
+    while any(len(client.answers[stream].body) < 65535 for stream in stalled):
+        client.read()
     for _ in range(200):
         assert client.finish(client.request("/who")).body == b"n1\n"
-    client.read_for(0.3)
     assert [len(client.answers[stream].body) for stream in stalled] == [65535] * 5
     assert site.proxy_memory_kib() - before < BACKLOG_KIB, "the proxy took in what its client does not take"
     # And one of them goes on when its reader does.
@@ -191,8 +192,10 @@ def test_a_small_answer_gets_its_turn_beside_a_large_one(site, large_file):
     while len(large.body) < 65535:
         client.read()
     small = client.answers[client.request("/small")]
-    while small.status is None:
-        client.read()
+    wait_for(lambda: "/small" in server.access_log.read_text(), 10, "the small answer to be sent")
+    # The proxy has it in the same turn as the first PING, or before.
+    client.ping()
+    client.ping()
     for _ in range(2):
         before = len(large.body) + len(small.body)
         client.grant(None, 8192)
@@ -202,6 +205,7 @@ def test_a_small_answer_gets_its_turn_beside_a_large_one(site, large_file):
     client.close()
 
 
+@pytest.mark.measures("memory")
 def test_a_server_that_does_not_read_holds_only_that_upload(site):
     server = site.python_peer("h2_server.py", "h1")
     site.start_proxy([server.port])
@@ -214,7 +218,7 @@ def test_a_server_that_does_not_read_holds_only_that_upload(site):
         now = client.send_what_fits(stream, bytes(1 << 20))
         sent += now
         still_for = 0 if now else still_for + 1
-        client.read_for(0.05)
+        client.read_for(0.05)  # no event says that no more is taken; on a slow machine less is sent, which is no failure
     assert sent < BACKLOG_KIB * 1024, "nothing stopped the sender"
     assert site.proxy_memory_kib() - before < BACKLOG_KIB
     assert client.finish(client.request("/who")).body == b"h1"
@@ -241,6 +245,7 @@ def test_an_upload_that_a_server_does_not_read_holds_up_no_other(site):
     client.close()
 
 
+@pytest.mark.measures("memory")
 def test_many_slow_readers_are_held_in_bounded_memory(site, large_file):
     server = site.nginx("n1")
     (server.www / "large.bin").symlink_to(large_file)
@@ -256,8 +261,6 @@ def test_many_slow_readers_are_held_in_bounded_memory(site, large_file):
             client.read()
     # 400 streams with a window of 256 KiB each towards the server.
     assert site.proxy_memory_kib() - before < 400 * 256 + BACKLOG_KIB
-    started = time.monotonic()
     assert site.curl("/who").stdout == "n1\n"
-    assert time.monotonic() - started < 5
     for client in clients:
         client.close()

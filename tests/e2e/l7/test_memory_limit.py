@@ -42,6 +42,7 @@ def attacked(site):
         yield site
 
 
+@pytest.mark.measures("memory")
 @pytest.mark.parametrize("how,connections,streams", ATTACKS)
 def test_an_attack_on_memory_has_a_bound_and_others_are_served(attacked, how, connections, streams):
     site = attacked
@@ -94,7 +95,7 @@ class Holders:
 
     def send(self, client, upload=0):
         # The proxy's SETTINGS say how much it takes.
-        self.clients[client].read_for(0.01)
+        self.clients[client].ping()
         return self.clients[client].send_what_fits(self.uploads[client][upload], bytes(UPLOAD))
 
     def received(self):

@@ -27,7 +27,7 @@ def test_connections_are_made_before_there_are_requests(site):
 
 def test_an_endpoint_that_comes_back_is_connected_to(site):
     server = site.nginx("n1")
-    health = {"kind": "tcp", "interval": "100ms", "fast_interval": "100ms", "timeout": "100ms", "fall": 1, "rise": 1}
+    health = {"kind": "tcp", "interval": "100ms", "fast_interval": "100ms", "timeout": "1s", "fall": 1, "rise": 1}
     site.start_proxy([server.port], cluster={"preconnect": 2, "health": health})
     wait_for(lambda: connections(site, server.port) == 2, 10, "two connections")
     server.send_signal(signal.SIGKILL)

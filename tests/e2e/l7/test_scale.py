@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from netns import wait_for
 from proxy_site import FRONT, PEERS, PYTHON, Load
 
@@ -35,6 +37,7 @@ def wait_for_little(site, before, connections):
     sys.stdout.write(f"{connections} connections: {at_once} KiB after a request of each, {taken()} KiB some seconds later\n")
 
 
+@pytest.mark.measures("memory")
 def test_thousands_of_connections_cost_little_and_all_are_served(site):
     servers = [site.nginx(f"n{number}", http="keepalive_requests 1000000;", server="location = / { return 200 x; }")
                for number in (1, 2)]
@@ -57,6 +60,7 @@ def test_thousands_of_connections_cost_little_and_all_are_served(site):
     assert site.curl("/").stdout == "x"
 
 
+@pytest.mark.measures("memory")
 def test_as_many_connections_as_the_limit_of_files_allows(site):
     """All idle, from several processes and addresses; then all ask, by and by."""
     server = site.nginx("n1", http="keepalive_requests 1000000;", server="location = / { return 200 x; }")
@@ -105,6 +109,7 @@ def test_a_low_limit_of_files_is_told_of(site):
     assert ("event=file_limit_low files=1000 connections=" in site.proxy.output()) == (not capabilities >> 24 & 1)
 
 
+@pytest.mark.measures("memory")
 def test_ten_thousand_streams_at_once(site):
     """nginx lets each answer trickle for two seconds or more, so that all of them are open together."""
     servers = []

@@ -228,12 +228,12 @@ def test_what_the_old_one_found_unhealthy_gets_nothing_of_the_new_one(site, upgr
         endpoints = site.ctl_json("clusters", "app")["clusters"][0]["endpoints"]
         return [endpoint["standing"] for endpoint in endpoints]
 
-    upgrades.start(servers, cluster=care(interval="200ms", timeout="100ms"))
+    upgrades.start(servers, cluster=care(interval="200ms", timeout="1s"))
     servers[0].send_signal(signal.SIGSTOP)
     wait_for(lambda: standings() == ["unhealthy", "serves"], 10, "the check to fail")
     # The new one's own first check of it has no result yet.
     upgrades.upgrade(servers, cluster=care(interval="60s", timeout="60s"))
-    assert [site.curl("/who", "-m", "5").stdout for _ in range(4)] == ["n2\n"] * 4
+    assert [site.curl("/who", "-m", "20").stdout for _ in range(4)] == ["n2\n"] * 4
     servers[0].send_signal(signal.SIGCONT)
     wait_for(lambda: standings() == ["serves", "serves"], 10, "the new one's check to end")
 
