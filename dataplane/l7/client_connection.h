@@ -50,7 +50,10 @@ class ClientConnection final : public Connection, public ListLink<ClientsTag> {
   /// The codec has been told to send something.
   void wrote() {
     wake_output();
+    if (codec_.is_http2()) return;
     if (codec_.wants_end_of_output()) end_output_after_flush();
+    // A tunnel that begins takes what its client has sent ahead.
+    read_on(codec_.wants_input());
   }
   /// A stream of this connection has ended.
   void on_exchange_over();

@@ -171,14 +171,16 @@ void Connection::offer(std::span<const uint8_t> input) {
   if (closing_) input = {};
   if (!input.empty()) on_input(input);
   if (closed_) return;
-  // What follows the end of a connection is not kept: it may be more than there is room for in front of a
-  // read.
   if (closing_) input = {};
+  keep_unread(input);
+  worker_.memory.settle(worker_.kept_bytes());
+}
+
+void Connection::keep_unread(std::span<const uint8_t> input) {
   unread_.assign(input.begin(), input.end());
   if (input.empty() && unread_.capacity() > kKeptUnread) std::vector<uint8_t>().swap(unread_);
   account_.change(unread_held_, unread_.capacity());
   unread_held_ = unread_.capacity();
-  worker_.memory.settle(worker_.kept_bytes());
 }
 
 void Connection::read_on(bool wanted) {
@@ -263,6 +265,9 @@ void Connection::end_output_after_flush() {
 void Connection::close_after_flush() {
   if (closing_ || closed_) return;
   closing_ = true;
+  // What follows the end of a connection is not kept. Requests that came ahead are more than there is room
+  // for in front of a read, and it does read on.
+  keep_unread({});
   if (connecting_ || handshaking_) {
     close("closed");
   } else if (output_.empty()) {

@@ -110,6 +110,7 @@ class Connection : public IoHandler, public ListLink<UnflushedTag> {
   void set_interest(uint32_t events);
   void update_interest();
   void offer(std::span<const uint8_t> input);
+  void keep_unread(std::span<const uint8_t> input);
   void finish_output();
 
   MemoryAccount account_;

@@ -147,7 +147,7 @@ void Exchange::begin(ClientConnection& client, const CodecEvent& event) {
   head_method_ = event.head.head_method;
   extended_connect_ = event.head.connect && worker_.headers.find(HeaderToken::kProtocol) != nullptr;
   std::swap(request_, worker_.headers);
-  grpc_ = is_grpc(request_.get(HeaderToken::kContentType));
+  grpc_ = !event.head.connect && is_grpc(request_.get(HeaderToken::kContentType));
   policy_ = &kNoRoutePolicy;
   charge_to(client.account());
 }

@@ -61,6 +61,13 @@ void Exchange::on_response(const CodecEvent& event) {
   }
   cluster_->on_answer(*pool_, active_at_ - asked_at_, result.value_or(RequestResult::kSuccess));
   if (result) record_result(*result);
+  // A server of HTTP/1.1 may take no notice of Upgrade (RFC 9110 section 7.8). Passed on, its answer would
+  // open a tunnel to nowhere.
+  if (extended_connect_ && status_ < 300 && !up.tunnel) {
+    leave_upstream();
+    answer(Outcome::kUpgradeRefused);
+    return;
+  }
   if (policy_->retry && retry(outcome_of_answer(event))) return;
   if (hedge_ != nullptr) drop_hedge();
   response_begun_ = true;

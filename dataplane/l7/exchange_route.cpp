@@ -120,6 +120,11 @@ void Exchange::answer_redirect(const MatchedRoute& route) {
 }
 
 void Exchange::answer_directly(const DirectResponse& response) {
+  // A success would be a tunnel (RFC 8441 section 5).
+  if (extended_connect_ && response.status < 300) {
+    answer(Outcome::kUpgradeRefused);
+    return;
+  }
   outcome_ = Outcome::kDirect;
   status_ = static_cast<uint16_t>(response.status);
   HeaderList& fields = worker_.outgoing;

@@ -252,6 +252,7 @@ CodecEvent Http1Session::on_tunnel(const Http1Head& head) {
        head.websocket_key != std::string_view(websocket_accept_.data(), websocket_accept_.size()))) {
     return broken("the server's answer to the WebSocket handshake is wrong");
   }
+  stream_->tunnel = true;
   reading_ = Reading::kTunnel;
   writing_ = Writing::kBody;
   framing_ = BodyFraming::kTunnel;

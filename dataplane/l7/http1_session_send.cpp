@@ -118,8 +118,9 @@ void Http1Session::send_final_head(CodecStream& stream, const HeaderList& fields
   framing_ = framing_of_response(fields, status, end_stream);
   const bool tunnel = framing_ == BodyFraming::kTunnel;
   // A client that waits for 100 in vain sends its body or does not: the bytes that follow could be either, a
-  // body or a request.
-  if (last_response_ || expect_continue_ || framing_ == BodyFraming::kUntilEnd || tunnel) persistent_ = false;
+  // body or a request. Behind a CONNECT that is refused they could be what was meant for the tunnel.
+  const bool ambiguous = expect_continue_ || upgrade_ == Upgrade::kConnect;
+  if (last_response_ || ambiguous || framing_ == BodyFraming::kUntilEnd || tunnel) persistent_ = false;
   ConnectionOption option = ConnectionOption::kNone;
   if (!persistent_ && !tunnel) {
     option = ConnectionOption::kClose;

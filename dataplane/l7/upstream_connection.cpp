@@ -115,11 +115,18 @@ void UpstreamConnection::on_input(std::span<const uint8_t>& input) {
     watch_silence(settings_->ping_interval);
   }
   codec_.forgive(heard_at_);
+  // The next request waits until all of it is read: what stands behind a response is no answer to a request
+  // that the server has not had (RFC 9112 section 9.2).
+  in_input_ = true;
   while (true) {
     const CodecEvent event = codec_.next(input);
     if (event.kind == CodecEvent::Kind::kNone) break;
-    if (!on_event(event) || closed()) return;
+    if (!on_event(event) || closed()) {
+      in_input_ = false;
+      return;
+    }
   }
+  in_input_ = false;
   hold(sizeof(*this) + codec_.capacity());
   end_turn();
 }
@@ -217,7 +224,7 @@ void UpstreamConnection::on_drained() {
 void UpstreamConnection::leave(CodecStream& stream) {
   if (!stream.attached) {
     // The connection may have become free for the next request by what was just sent.
-    if (!codec_.is_http2() && !closed()) end_turn();
+    if (!codec_.is_http2() && !closed() && !in_input_) end_turn();
     return;
   }
   codec_.reset(stream, Http2Error::kCancel);

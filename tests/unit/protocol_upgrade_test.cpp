@@ -217,6 +217,20 @@ TEST(ProtocolUpgrade, ConnectIsATunnelWhereItIsServed) {
   EXPECT_EQ(server.take_events(), "data early\n");
 }
 
+// A client may have sent ahead what was meant for the tunnel: it must not be read as a request.
+TEST(ProtocolUpgrade, RefusedConnectIsTheEndOfItsConnection) {
+  Http1Settings settings;
+  settings.connect = true;
+  Http1Script server(Role::kServer, settings);
+  server.feed("CONNECT b:443 HTTP/1.1\r\nHost: b\r\n\r\n" + kGetText);
+  server.take_events();
+  server.send({{":status", "403"}, {"content-length", "0"}}, true);
+  EXPECT_EQ(server.written(), "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+  server.turn();
+  EXPECT_EQ(server.take_events(), "");
+  EXPECT_TRUE(server.session.wants_close());
+}
+
 // --- tunnels of a client
 
 TEST(ProtocolUpgrade, ExtendedConnectBecomesAnUpgrade) {
@@ -234,6 +248,7 @@ TEST(ProtocolUpgrade, ExtendedConnectBecomesAnUpgrade) {
                     answer_to(request) + "\r\nSec-WebSocket-Protocol: x\r\n\r\ndown",
                 step);
     EXPECT_EQ(client.take_events(), "head :status=200 sec-websocket-protocol=x\nwritable\ndata down\n");
+    EXPECT_TRUE(client.stream.tunnel);
     EXPECT_EQ(client.send_data("up", true), 2u);
     EXPECT_EQ(client.written(), "up");
     EXPECT_TRUE(client.session.wants_end_of_output());
@@ -256,6 +271,15 @@ TEST(ProtocolUpgrade, RefusedExtendedConnectLeavesAnOrdinaryConnection) {
   EXPECT_TRUE(client.session.can_open());
   EXPECT_EQ(client.send_data("up", false), 2u);
   EXPECT_EQ(client.written(), "");
+}
+
+TEST(ProtocolUpgrade, AnswerThatTakesNoNoticeOfItIsNoTunnel) {
+  Http1Script client(Role::kClient);
+  client.open(kWebSocket, false);
+  client.feed("HTTP/1.1 200 x\r\nContent-Length: 2\r\n\r\nno");
+  EXPECT_EQ(client.take_events(), "head :status=200 content-length=2\ndata no\nEND\n");
+  EXPECT_FALSE(client.stream.tunnel);
+  EXPECT_TRUE(client.session.can_open());
 }
 
 TEST(ProtocolUpgrade, WrongAnswerToTheHandshakeIsRefused) {
