@@ -310,12 +310,7 @@ ConnectionView ClientConnection::view() {
 void ClientConnection::on_connected(int /*error*/) {}
 
 void ClientConnection::drop_streams() {
-  std::vector<CodecStream*> streams;
-  codec_.for_each_stream([&streams](CodecStream& stream) { streams.push_back(&stream); });
-  for (CodecStream* stream : streams) {
-    codec_.detach(*stream);
-    exchange_of(*stream).on_client_gone();
-  }
+  codec_.drop_streams_above(0, [](CodecStream& stream) { exchange_of(stream).on_client_gone(); });
 }
 
 void ClientConnection::on_closed(const char* /*why*/) {

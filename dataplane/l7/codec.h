@@ -8,6 +8,7 @@
 #include <span>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "dataplane/l7/http1_session.h"
 #include "dataplane/l7/http2_session.h"
@@ -82,6 +83,8 @@ class Codec {
     return is_http2() ? http2().peer_extended_connect() : http1().peer_extended_connect();
   }
   bool goaway_received() { return is_http2() ? http2().goaway_received() : http1().goaway_received(); }
+  /// No request can be opened any more, also when all streams have ended.
+  bool spent() { return is_http2() ? http2().spent() : http1().goaway_received(); }
   /// Calls `visit(CodecStream&)` for streams that found no room, as long as there is some: who has waited
   /// longest comes first.
   template <typename Visit>
@@ -99,6 +102,26 @@ class Codec {
   void for_each_stream(Visit visit) {
     if (undecided()) return;
     is_http2() ? http2().for_each_stream(visit) : http1().for_each_stream(visit);
+  }
+  /// The open stream of that number, or nullptr.
+  CodecStream* find_stream(uint32_t id) {
+    if (undecided()) return nullptr;
+    return is_http2() ? http2().find_stream(id) : http1().find_stream(id);
+  }
+  /// Detaches the open streams above `last` and calls `visit(CodecStream&)` for each. The end of one may be
+  /// the end of others, and of the objects that they lie in: those are left out.
+  template <typename Visit>
+  void drop_streams_above(uint32_t last, Visit visit) {
+    std::vector<uint32_t> dropped;
+    for_each_stream([&](const CodecStream& stream) {
+      if (stream.id > last) dropped.push_back(stream.id);
+    });
+    for (const uint32_t id : dropped) {
+      CodecStream* stream = find_stream(id);
+      if (stream == nullptr) continue;
+      detach(*stream);
+      visit(*stream);
+    }
   }
 
   /// Lets what a peer did without use be forgotten with time: so many frames and cancelled streams a second

@@ -307,6 +307,8 @@ void Exchange::answer(Outcome outcome) {
   response_begun_ = true;
   response_ended_ = true;
   to_client_.clear();
+  // The client may take its time for this answer: it is not tried again meanwhile.
+  try_deadline_ = retry_at_ = hedge_at_ = kNever;
   arm();
   DecimalText digits;
   if (grpc_) {

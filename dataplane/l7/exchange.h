@@ -138,6 +138,7 @@ class Exchange : public ListLink<PendingTag> {
   TryOutcome outcome_of_answer(const CodecEvent& response) const;
   void keep_for_replay(std::span<const uint8_t> data);
   void leave_upstream();
+  void leave_connection();
 
   // The request's and the response's way.
   const HeaderList& upstream_head();
@@ -147,6 +148,7 @@ class Exchange : public ListLink<PendingTag> {
   void pump_response();
   void credit_client(size_t sent);
   void send_response_head(const HeaderList& fields, bool end);
+  void end_answer();
   void record_result(RequestResult result);
   RequestResult take_grpc_status();
   void record_lost_try(RequestResult result);

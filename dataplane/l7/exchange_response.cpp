@@ -80,7 +80,13 @@ void Exchange::on_response(const CodecEvent& event) {
     return;
   }
   send_response_head(client_head(worker_.headers), event.end_stream);
-  if (event.end_stream) finish_if_done();
+  if (event.end_stream) end_answer();
+}
+
+// All of it has come.
+void Exchange::end_answer() {
+  leave_connection();
+  finish_if_done();
 }
 
 void Exchange::on_response_data(std::span<const uint8_t> data, bool end) {
@@ -102,7 +108,7 @@ void Exchange::on_response_data(std::span<const uint8_t> data, bool end) {
     to_client_.append(data.subspan(sent));
     note_stall(sent != 0);
   }
-  if (end) finish_if_done();
+  if (end) end_answer();
 }
 
 void Exchange::on_response_trailers() {
@@ -115,6 +121,7 @@ void Exchange::on_response_trailers() {
   }
   std::swap(response_trailers_, worker_.headers);
   charge();
+  leave_connection();
   pump_response();
 }
 

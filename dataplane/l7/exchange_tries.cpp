@@ -172,11 +172,7 @@ void Exchange::leave_upstream() {
     waiting_->withdraw(*this);
     waiting_ = nullptr;
   }
-  if (upstream_ != nullptr) {
-    if (trace_.recorded) end_try_span();
-    upstream_->leave(up);
-    upstream_ = nullptr;
-  }
+  leave_connection();
   if (pool_ != nullptr) {
     pool_->leave();
     cluster_->breakers().requests.give_back();
@@ -186,6 +182,15 @@ void Exchange::leave_upstream() {
     cluster_->breakers().retries.give_back();
     counts_as_retry_ = false;
   }
+}
+
+// Nothing more is to be had of it, nor is it told if the connection ends. An answer that is whole may still
+// wait for its client, and the request counts at the endpoint until it has gone.
+void Exchange::leave_connection() {
+  if (upstream_ == nullptr) return;
+  if (trace_.recorded) end_try_span();
+  upstream_->leave(up);
+  upstream_ = nullptr;
 }
 
 void Exchange::record_result(RequestResult result) {

@@ -128,6 +128,9 @@ class Http1Session {
   void for_each_stream(Visit visit) const {
     if (stream_ != nullptr) visit(*stream_);
   }
+  CodecStream* find_stream(uint32_t id) const {
+    return stream_ != nullptr && stream_->id == id ? stream_ : nullptr;
+  }
   /// Memory held beside the object itself, in bytes.
   size_t capacity() const { return 0; }
 

@@ -117,6 +117,9 @@ class Http2Session {
   bool send_window_closed() const { return send_window_ <= 0; }
   bool goaway_sent() const { return goaway_sent_; }
   bool goaway_received() const { return goaway_received_; }
+  /// Of a client: no request can be opened any more. The peer has said so, or the stream numbers are used up
+  /// (RFC 9113 section 5.1.1).
+  bool spent() const { return goaway_received_ || next_local_ > kMaxStreamId; }
   uint32_t peer_max_concurrent_streams() const { return peer_max_streams_; }
   /// Whether the peer takes it (RFC 8441 section 3); nothing as long as its SETTINGS have not come.
   std::optional<bool> peer_extended_connect() const {
@@ -133,6 +136,7 @@ class Http2Session {
   void for_each_stream(Visit visit) const {
     streams_.for_each(visit);
   }
+  CodecStream* find_stream(uint32_t id) const { return streams_.find(id); }
   /// Memory held beside the object itself, in bytes.
   size_t capacity() const;
 

@@ -133,13 +133,18 @@ void UpstreamConnection::on_input(std::span<const uint8_t>& input) {
 
 void UpstreamConnection::end_turn() {
   wake_output();
-  if (codec_.wants_close() || (codec_.goaway_received() && codec_.open_streams() == 0)) {
-    close_after_flush();
-  } else if (!codec_.is_http2()) {
+  if (!close_if_spent() && !codec_.is_http2()) {
     if (codec_.wants_end_of_output()) end_output_after_flush();
     read_on(codec_.wants_input());
   }
   if (!closed()) pool_->serve_pending();
+}
+
+// Whether no request can follow: endpoints that have said so may wait for our end.
+bool UpstreamConnection::close_if_spent() {
+  const bool spent = codec_.wants_close() || (codec_.spent() && codec_.open_streams() == 0);
+  if (spent) close_after_flush();
+  return spent;
 }
 
 bool UpstreamConnection::on_end_of_input() {
@@ -204,12 +209,8 @@ void UpstreamConnection::note(Defence defence) {
 
 // Their requests are told at once, not when the connection has closed.
 void UpstreamConnection::drop_streams() {
-  std::vector<CodecStream*> streams;
-  codec_.for_each_stream([&streams](CodecStream& stream) { streams.push_back(&stream); });
-  for (CodecStream* stream : streams) {
-    codec_.detach(*stream);
-    exchange_of(*stream).on_upstream_gone(Exchange::Loss::kBroken);
-  }
+  codec_.drop_streams_above(
+      0, [](CodecStream& stream) { exchange_of(stream).on_upstream_gone(Exchange::Loss::kBroken); });
 }
 
 void UpstreamConnection::resume_streams() {
@@ -230,6 +231,7 @@ void UpstreamConnection::leave(CodecStream& stream) {
   codec_.reset(stream, Http2Error::kCancel);
   if (codec_.is_http2()) {
     wake_output();
+    if (!in_input_) close_if_spent();
   } else {
     close("the request was given up");  // HTTP/1.1 has no other way to say so
   }
@@ -238,14 +240,9 @@ void UpstreamConnection::leave(CodecStream& stream) {
 // Streams above `last_processed` were not looked at: the request can be sent elsewhere (RFC 9113
 // section 6.8).
 void UpstreamConnection::on_goaway(uint32_t last_processed) {
-  std::vector<CodecStream*> refused;
-  codec_.for_each_stream([&](CodecStream& stream) {
-    if (stream.id > last_processed) refused.push_back(&stream);
+  codec_.drop_streams_above(last_processed, [](CodecStream& stream) {
+    exchange_of(stream).on_upstream_gone(Exchange::Loss::kGoAway);
   });
-  for (CodecStream* stream : refused) {
-    codec_.detach(*stream);
-    exchange_of(*stream).on_upstream_gone(Exchange::Loss::kGoAway);
-  }
 }
 
 void UpstreamConnection::on_closed(const char* why) {

@@ -59,6 +59,7 @@ class UpstreamConnection final : public Connection {
   bool on_event(const CodecEvent& event);
   void begin();
   void end_turn();
+  bool close_if_spent();
   void resume_streams();
   void drop_streams();
   void note(Defence defence);
