@@ -165,6 +165,7 @@ Result<void> ProxyControl::apply(ProxyConfig config) {
   discoveries_.use(config_, known);
   check_endpoints();
   update_all();
+  tick();  // with the first detector the ticking begins
   return {};
 }
 

@@ -326,6 +326,8 @@ void ProxyService::upgrade() {
 void ProxyService::wait_for_early_signal() {
   signals_.async_wait([this](const auto& cancelled, int signal) {
     if (cancelled) return;
+    // It came in the last moment of the wait and could not be cancelled any more.
+    if (control_) return on_signal(signal);
     if (signal == SIGHUP) {
       reload_due_ = true;
       wait_for_early_signal();
@@ -339,16 +341,20 @@ void ProxyService::wait_for_early_signal() {
 void ProxyService::wait_for_signal() {
   signals_.async_wait([this](const auto& cancelled, int signal) {
     if (cancelled) return;
-    if (signal == SIGHUP) {
-      reload();
-    } else if (++ends_ > 1) {
-      // A second signal does not wait.
-      io_.stop();
-    } else {
-      drain(fmt::format("signal={}", signal));
-    }
+    on_signal(signal);
     wait_for_signal();
   });
+}
+
+void ProxyService::on_signal(int signal) {
+  if (signal == SIGHUP) {
+    reload();
+  } else if (++ends_ > 1) {
+    // A second signal does not wait.
+    io_.stop();
+  } else {
+    drain(fmt::format("signal={}", signal));
+  }
 }
 
 void ProxyService::wait_for_upgrade_signal() {

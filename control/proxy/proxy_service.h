@@ -67,6 +67,7 @@ class ProxyService {
   void upgrade();
   void wait_for_early_signal();
   void wait_for_signal();
+  void on_signal(int signal);
   void wait_for_upgrade_signal();
   void wait_for_rotation_signal();
 

@@ -9,6 +9,8 @@ from netns import wait_for
 
 OFF = {"server_errors": 0, "gateway_errors": 0, "connect_failures": 0, "success_rate": False, "failure_percentage": 0,
        "base_ejection": "60s", "max_ejection_percent": 100}
+PERCENTAGE = {"failure_percentage": 80, "failure_percentage_endpoints": 3, "failure_percentage_requests": 20,
+              "interval": "300ms"}
 
 
 class Judged:
@@ -17,11 +19,15 @@ class Judged:
     def __init__(self, site, ports, outlier, *, route=None, **cluster):
         self.site, self.ports = site, ports
         self.log = site.network.directory / "ejections.log"
-        self.cluster = {"policy": "round_robin", "panic_percent": 0,
-                        "outlier": OFF | {"event_log": str(self.log)} | outlier} | cluster
+        self.cluster = {"policy": "round_robin", "panic_percent": 0} | cluster
+        if outlier is not None:
+            self.cluster["outlier"] = self.outlier(outlier)
         self.listener = {"cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": [
             {"cluster": "app"} | (route or {})]}]}
         site.start_proxy(ports, cluster=self.cluster, listener=self.listener)
+
+    def outlier(self, fields):
+        return OFF | {"event_log": str(self.log)} | fields
 
     def reload(self, ports, **cluster):
         self.ports = ports
@@ -147,9 +153,7 @@ def test_success_rate(site):
 
 def test_failure_percentage(site):
     """Whatever the others do: here two of three are bad."""
-    judged = Judged(site, nginxes(site, 3, 500, bad=2),
-                    {"failure_percentage": 80, "failure_percentage_endpoints": 3, "failure_percentage_requests": 20,
-                     "interval": "300ms"})
+    judged = Judged(site, nginxes(site, 3, 500, bad=2), PERCENTAGE)
 
     def load():
         site.h2load("/work", "-n", 300, "-c", 2, "-m", 10)
@@ -159,6 +163,18 @@ def test_failure_percentage(site):
     events = judged.events()[:2]
     assert {line["endpoint"] for line in events} == {judged.endpoint(0), judged.endpoint(1)}
     assert all((line["reason"], line["observed"], line["limit"]) == ("failure-percentage", 100, 80) for line in events)
+
+
+def test_rates_are_judged_once_a_reload_asks_for_it(site):
+    judged = Judged(site, nginxes(site, 3, 500), None)
+    judged.reload(judged.ports, outlier=judged.outlier(PERCENTAGE))
+
+    def load():
+        site.h2load("/work", "-n", 300, "-c", 2, "-m", 10)
+        return judged.events()
+
+    wait_for(load, 10, "an ejection")
+    assert judged.wait_for_event("ejected") == (judged.endpoint(0), "failure-percentage")
 
 
 def test_ejections_grow_and_end(site):
