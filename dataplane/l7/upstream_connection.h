@@ -23,8 +23,8 @@ class UpstreamConnection final : public Connection {
   /// Whether a request can be sent now.
   bool has_room() {
     // Heads are written whatever waits: an endpoint that does not read gets no more of them.
-    return connected_ && !closed() && !in_input_ && output().size() < settings_->http2.output_limit &&
-           codec_.can_open();
+    return connected_ && !closed() && output().size() < settings_->http2.output_limit && codec_.can_open() &&
+           !(in_input_ && !codec_.is_http2());
   }
   /// Whether what a request brings as its body would have to wait, even that of a new one.
   bool holds_up_bodies() { return codec_.is_http2() && codec_.http2().send_window_closed(); }
@@ -74,7 +74,9 @@ class UpstreamConnection final : public Connection {
   std::chrono::steady_clock::time_point heard_at_{};  // the last byte from it
   bool pinged_ = false;                               // and nothing heard since
   bool connected_ = false;
-  bool in_input_ = false;  // bytes are being read that came before any request that is sent now
+  // Bytes are being read that came before any request that is sent now: in HTTP/1.1 they could be taken for
+  // its answer.
+  bool in_input_ = false;
 };
 
 }  // namespace sluice::l7
