@@ -144,5 +144,22 @@ TEST(ByteQueue, ChunksThatNobodyHasNeededForAWhileGoBack) {
   EXPECT_EQ(pool.kept_bytes(), 0u);
 }
 
+TEST(ByteQueue, ChunksThatHaveGoneBackAreNotGivenBackAgain) {
+  ChunkPool pool;
+  ByteQueue queue(pool);
+  const auto hold = [&queue](size_t chunks) {
+    queue.append(std::vector<uint8_t>(chunks * Chunk::kBytes));
+    queue.clear();
+  };
+  hold(10);
+  pool.trim_unneeded();
+  pool.trim();
+  pool.trim_unneeded();
+  EXPECT_EQ(pool.kept_bytes(), 0u);
+  hold(2);
+  pool.trim_unneeded();
+  EXPECT_EQ(pool.kept_bytes(), 2 * sizeof(Chunk));
+}
+
 }  // namespace
 }  // namespace sluice::l7

@@ -94,5 +94,32 @@ TEST(ObjectPool, TrimTakesWhatNobodyHasNeededSinceTheLastTime) {
   EXPECT_EQ(counts.deleted, 10);
 }
 
+TEST(ObjectPool, WhatIsTrimmedIsNotTrimmedAgain) {
+  Counts counts;
+  ObjectPool<Thing, Counts> pool(counts);
+  pool.give_back(pool.take());
+  pool.trim_unneeded();
+  pool.trim();
+  EXPECT_EQ(counts.deleted, 1);
+  pool.give_back(pool.take());
+  pool.trim_unneeded();
+  EXPECT_EQ(counts.deleted, 1);
+}
+
+TEST(ObjectPool, TheLastGivenBackIsTheFirstTakenAndTheLastTrimmed) {
+  Counts counts;
+  ObjectPool<Thing, Counts> pool(counts);
+  Thing& first = pool.take();
+  Thing& last = pool.take();
+  pool.give_back(first);
+  pool.give_back(last);
+  pool.trim_unneeded();
+  pool.give_back(pool.take());
+  pool.trim_unneeded();
+  EXPECT_EQ(counts.deleted, 1);
+  EXPECT_EQ(&pool.take(), &last);
+  pool.give_back(last);
+}
+
 }  // namespace
 }  // namespace sluice::l7
