@@ -64,10 +64,4 @@ Http1Head parse_response_head(std::string_view text, const Http1Settings& settin
 /// Reads a trailer section. Returns why it is malformed, or nullptr.
 const char* parse_trailers(std::string_view text, const Http1Settings& settings, HeaderList& fields);
 
-/// A character of a token (RFC 9110 section 5.6.2).
-bool is_token_character(char c);
-
-/// Whether two texts are equal but for the case of ASCII letters.
-bool equal_ignoring_case(std::string_view a, std::string_view b);
-
 }  // namespace sluice::l7

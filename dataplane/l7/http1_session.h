@@ -168,7 +168,10 @@ class Http1Session {
   CodecEvent broken(const char* why, Defence defence = Defence::kNone);
   CodecEvent lost(Http2Error error, const char* why);
   CodecEvent event_of_stream(CodecEvent::Kind kind) const;
-  size_t head_limit(size_t available) const { return std::min(available, settings_.max_head_size); }
+  // As much of it as a head may have.
+  std::string_view head_text(std::span<const uint8_t> input) const {
+    return {reinterpret_cast<const char*>(input.data()), std::min(input.size(), settings_.max_head_size)};
+  }
 
   // Sending.
   void send_final_head(CodecStream& stream, const HeaderList& fields, uint16_t status, bool end_stream);

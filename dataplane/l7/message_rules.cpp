@@ -5,6 +5,8 @@
 #include <bitset>
 #include <charconv>
 
+#include "dataplane/l7/field_text.h"
+
 namespace sluice::l7 {
 namespace {
 
@@ -28,10 +30,6 @@ constexpr std::array<bool, 256> make_uri_characters(std::string_view others, boo
 }
 constexpr std::array<bool, 256> kAuthorityCharacters = make_uri_characters("@/?#\\", false);
 constexpr std::array<bool, 256> kPathCharacters = make_uri_characters("#", true);
-
-constexpr bool is_blank(char c) {
-  return c == ' ' || c == '\t';
-}
 
 const char* check_field(std::string_view name, std::string_view value, HeaderToken token) {
   if (token == kOther && !is_lower_field_name(name)) return "field name with characters that are not allowed";
@@ -70,24 +68,12 @@ MessageHead malformed(const char* why) {
   return head;
 }
 
-constexpr bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-bool is_token(std::string_view text) {
-  if (text.empty()) return false;
-  for (const char c : text) {
-    if (!kNameCharacters[static_cast<uint8_t>(c)] && !is_letter(c)) return false;
-  }
-  return true;
-}
-
 // RFC 3986 section 3.1. A scheme with more in it would become part of a URI that others put together.
 bool is_scheme(std::string_view text) {
   if (text == "http" || text == "https") return true;
   if (text.empty() || !is_letter(text.front())) return false;
   for (const char c : text) {
-    if (!is_letter(c) && !(c >= '0' && c <= '9') && c != '+' && c != '-' && c != '.') return false;
+    if (!is_letter(c) && !is_digit(c) && c != '+' && c != '-' && c != '.') return false;
   }
   return true;
 }
@@ -97,12 +83,6 @@ bool is_authority(std::string_view text) {
   bool allowed = !text.empty();
   for (const char c : text) allowed &= kAuthorityCharacters[static_cast<uint8_t>(c)];
   return allowed;
-}
-
-bool same_host(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [&lower](char left, char right) { return lower(left) == lower(right); });
 }
 
 bool is_path(std::string_view path, std::string_view method) {
@@ -207,7 +187,7 @@ MessageHead check_request(const HeaderList& fields) {
   if (!has(kAuthority) && !host_seen) return malformed(":authority and host are missing");
   if ((has(kAuthority) && !is_authority(authority)) || (host_seen && !is_authority(host)))
     return malformed(":authority or host is no authority");
-  if (has(kAuthority) && host_seen && !same_host(authority, host))
+  if (has(kAuthority) && host_seen && !equal_ignoring_case(authority, host))
     return malformed(":authority and host differ");
   return head;
 }
