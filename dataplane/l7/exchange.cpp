@@ -8,6 +8,7 @@
 #include "dataplane/l7/upstream_connection.h"
 #include "dataplane/l7/upstream_pool.h"
 #include "dataplane/l7/worker_context.h"
+#include "lb/l7/grpc_content_type.h"
 #include "lb/l7/grpc_status.h"
 #include "lb/l7/grpc_timeout.h"
 
@@ -25,10 +26,6 @@ const RoutePolicy kNoRoutePolicy;
 // What who asks the proxy for its health is told.
 const DirectResponse kServes{200, "serving\n", "text/plain"};
 const DirectResponse kDrains{503, "draining\n", "text/plain"};
-
-bool is_grpc(std::string_view content_type) {
-  return content_type.starts_with("application/grpc");
-}
 
 }  // namespace
 
@@ -147,7 +144,7 @@ void Exchange::begin(ClientConnection& client, const CodecEvent& event) {
   head_method_ = event.head.head_method;
   extended_connect_ = event.head.connect && worker_.headers.find(HeaderToken::kProtocol) != nullptr;
   std::swap(request_, worker_.headers);
-  grpc_ = !event.head.connect && is_grpc(request_.get(HeaderToken::kContentType));
+  grpc_ = !event.head.connect && is_grpc_content_type(request_.get(HeaderToken::kContentType));
   policy_ = &kNoRoutePolicy;
   charge_to(client.account());
 }

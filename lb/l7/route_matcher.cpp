@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "lb/l7/grpc_content_type.h"
 #include "lb/l7/route_check.h"
 
 namespace sluice {
@@ -20,13 +21,6 @@ std::string_view pseudo_value(const RouteRequest& request, std::string_view name
   if (name == ":authority") return request.authority;
   if (name == ":method") return request.method;
   return name == ":path" ? request.path : request.scheme;
-}
-
-// grpc: doc/PROTOCOL-HTTP2.md: "application/grpc", perhaps with "+proto" and the like, or parameters.
-bool is_grpc_type(std::string_view type) {
-  constexpr std::string_view kType = "application/grpc";
-  if (!equal_ignoring_case(type.substr(0, kType.size()), kType)) return false;
-  return type.size() == kType.size() || type[kType.size()] == '+' || type[kType.size()] == ';';
 }
 
 }  // namespace
@@ -135,7 +129,7 @@ bool RouteMatcher::method_matches(std::string_view method) const {
 
 bool RouteMatcher::grpc_matches(const RouteRequest& request, std::string_view path) const {
   const auto type = std::ranges::find(request.headers, "content-type", &HeaderView::name);
-  if (type == request.headers.end() || !is_grpc_type(type->value)) return false;
+  if (type == request.headers.end() || !is_grpc_content_type(type->value)) return false;
   const size_t slash = path.find('/', 1);
   if (!path.starts_with('/') || slash == std::string_view::npos) return false;
   const std::string_view service = path.substr(1, slash - 1);

@@ -172,3 +172,6 @@ def test_an_error_of_the_proxy_is_plain_for_http_and_a_status_for_grpc(site):
     assert site.curl("/x", "-o", "/dev/null", "-w", "%{http_code}").stdout in ("502", "503")
     head = site.curl("/test.Echo/Unary", "-H", "content-type: application/grpc", "-d", "", "-i").stdout
     assert head.startswith("HTTP/2 200") and re.search(r"^grpc-status: 14\r?$", head, re.MULTILINE), head
+    # gRPC-Web is another protocol, whose status does not stand there.
+    head = site.curl("/test.Echo/Unary", "-H", "content-type: application/grpc-web+proto", "-d", "", "-i").stdout
+    assert head.startswith("HTTP/2 503") and "grpc-status" not in head, head
