@@ -203,6 +203,7 @@ TEST(Http1Session, NoHeadIsDueInsideOfARequestNorFromAServer) {
   server.session.reset(server.stream, Http2Error::kNoError);
   EXPECT_FALSE(server.session.time_out_head()) << "a body that is read to its end has had its answer";
   Http1Script client(Role::kClient);
+  EXPECT_FALSE(client.session.time_out_head()) << "who has been asked nothing owes no head";
   client.open({{":method", "GET"}, {":path", "/"}, {":authority", "a"}});
   client.written();
   EXPECT_FALSE(client.session.time_out_head());

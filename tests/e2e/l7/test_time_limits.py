@@ -171,6 +171,44 @@ def test_a_client_that_waits_for_100_continue_is_not_slow(site):
     assert defences(site, "slow_body") == 0
 
 
+def test_who_has_got_its_100_continue_and_begun_is_not_waited_for(site):
+    app = site.python_peer("h2_server.py", "app")
+    slow_bodies(site, app.port)
+    client = H2Client(site.namespace, FRONT)
+    begun = client.request("/upload", method="POST", headers=[("expect", "100-continue")], body=b"x", end=False)
+    assert client.finish(begun).status == 408
+    wait_for_slow_body(site)
+
+
+def test_the_answer_to_a_whole_body_may_take_its_time(site):
+    app = site.python_peer("h2_server.py", "app")
+    slow_bodies(site, app.port)
+    client = H2Client(site.namespace, FRONT)
+    assert client.finish(client.request("/sleep/1000", method="POST", body=b"x")).status == 200
+    # Also where its end comes a little later than its head.
+    late = client.request("/sleep/1000", method="POST", end=False)
+    client.ping()
+    client.h2.end_stream(late)
+    client.flush()
+    assert client.finish(late).status == 200
+    assert defences(site, "slow_body") == 0
+
+
+def test_the_time_of_a_body_that_was_given_up_is_over(site):
+    app = site.python_peer("h2_server.py", "app")
+    slow_bodies(site, app.port)
+    client = H2Client(site.namespace, FRONT)
+    client.reset(client.request("/upload", method="POST", end=False))
+    client.ping()
+    # In its place, and of a kind that has no such time.
+    stream = client.request("/upload", method="POST", headers=[("content-type", "application/grpc")], end=False)
+    client.read_for(1)  # three times the body's
+    client.h2.end_stream(stream)
+    client.flush()
+    assert client.finish(stream).status == 200
+    assert defences(site, "slow_body") == 0
+
+
 def test_streams_may_be_silent(site):
     app = site.grpc_server("python", "a")
     slow_bodies(site, app.port)
