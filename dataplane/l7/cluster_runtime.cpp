@@ -1,8 +1,23 @@
 #include "dataplane/l7/cluster_runtime.h"
 
+#include <tuple>
+
 #include "dataplane/l7/worker_context.h"
 
 namespace sluice::l7 {
+namespace {
+
+// What a connection has begun with, and goes on with for as long as it lasts.
+bool speaks_alike(const ClusterSettings& one, const ClusterSettings& other) {
+  if (one.protocol != other.protocol || one.tls.has_value() != other.tls.has_value()) return false;
+  const auto fields = [](const TlsClientSettings& tls) {
+    return std::tie(tls.verify, tls.ca, tls.server_name, tls.min_version, tls.ciphers, tls.ciphersuites,
+                    tls.certificate, tls.key);
+  };
+  return !one.tls || fields(*one.tls) == fields(*other.tls);
+}
+
+}  // namespace
 
 ClusterRuntime::ClusterRuntime(WorkerContext& worker, std::shared_ptr<const ClusterSettings> settings,
                                const ProxySnapshot::Cluster& shared)
@@ -28,6 +43,17 @@ void ClusterRuntime::use(EndpointSet::Pointer endpoints) {
   for (auto& pool : pools) {
     if (pool) worker_.retire(std::move(pool));
   }
+}
+
+void ClusterRuntime::configure(std::shared_ptr<const ClusterSettings> settings,
+                               TlsClientContext::Pointer tls) {
+  if (!speaks_alike(*settings_, *settings)) {
+    for (auto& pool : pools_) {
+      if (pool) worker_.retire(std::move(pool));
+    }
+  }
+  settings_ = std::move(settings);
+  tls_ = std::move(tls);
 }
 
 void ClusterRuntime::preconnect() {

@@ -40,11 +40,9 @@ class ClusterRuntime {
   void preconnect();
   /// Picks among `endpoints` from now on; requests under way stay where they are.
   void use(EndpointSet::Pointer endpoints);
-  /// Settings that have changed, of the same cluster; connections stay.
-  void configure(std::shared_ptr<const ClusterSettings> settings, TlsClientContext::Pointer tls) {
-    settings_ = std::move(settings);
-    tls_ = std::move(tls);
-  }
+  /// Settings that have changed, of the same cluster. Connections stay, unless endpoints are to be spoken to
+  /// in another way: then they end with their last request.
+  void configure(std::shared_ptr<const ClusterSettings> settings, TlsClientContext::Pointer tls);
 
   CircuitBreakers& breakers() { return *breakers_; }
   const ClusterSettings& settings() const { return *settings_; }

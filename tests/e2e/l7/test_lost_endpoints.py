@@ -51,6 +51,24 @@ def test_a_connection_that_ends_in_order_ends_with_the_cancelling_of_its_last_re
     endpoint.read_to_end()
 
 
+def test_a_reload_that_changes_the_protocol_is_for_the_next_request(site):
+    """A connection that is open would go on in the old one, or in cleartext, for as long as it lasts."""
+    server = RawServer(site)
+    site.start_proxy([server.port], cluster={"protocol": "http1"})
+    client = H2Client(site.namespace, FRONT)
+    first = client.request("/first")
+    endpoint = server.accept()
+    endpoint.read_until(b"GET /first HTTP/1.1\r\n")
+    site.configure([server.port], cluster={"protocol": "http2"})
+    site.proxy.send_signal(signal.SIGHUP)
+    wait_for(lambda: " event=reloaded " in site.proxy.output(), 10, "the reload")
+    endpoint.send(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst")
+    assert client.finish(first).body == b"first"
+    client.request("/second")
+    endpoint.read_to_end()
+    server.accept().read_until(b"PRI * HTTP/2.0\r\n")
+
+
 def test_a_request_that_has_its_answer_is_not_tried_again(site):
     """Its time is over while it waits for its next try, and its client takes the answer slowly."""
     route = {"cluster": "app", "request_timeout": "20ms",
