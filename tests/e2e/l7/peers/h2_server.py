@@ -14,7 +14,9 @@
 /drip/MS/N      a head after so long, then N times its name, 50 ms apart
 /lost/N         RST_STREAM after N bytes of the body; a server called "good" takes all and answers
 /going/MS       GOAWAY that names this stream as the last one, and the answer so long after it
-A line per stream that is reset by the other side: `reset PATH`, and per PING: `ping`.
+/grpc/N         gRPC status N and nothing else; a server called "good": status 0
+Who asks for it gets 100 before an /upload.
+A line per stream that is reset by the other side: `reset PATH CODE`, and per PING: `ping`.
 A connection's window is as wide as it can be; narrow: the 65535 bytes that it begins with.
 """
 
@@ -65,7 +67,10 @@ class Session(asyncio.Protocol):
 
     def take(self, event):
         if isinstance(event, h2.events.RequestReceived):
-            path = dict(event.headers)[":path"]
+            head = dict(event.headers)
+            path = head[":path"]
+            if path == "/upload" and head.get("expect") == "100-continue":
+                self.h2.send_headers(event.stream_id, [(":status", "100")])
             self.paths[event.stream_id] = path
             seen[path] += 1
             if path.partition("?")[0] == "/headers":
@@ -93,7 +98,7 @@ class Session(asyncio.Protocol):
             print("ping", flush=True)
         elif isinstance(event, h2.events.StreamReset):
             self.bytes_left.pop(event.stream_id, None)
-            print(f"reset {self.paths.get(event.stream_id)}", flush=True)
+            print(f"reset {self.paths.get(event.stream_id)} {int(event.error_code)}", flush=True)
 
     def lose(self, stream, size):
         self.bytes_left[stream] -= size
@@ -114,6 +119,9 @@ class Session(asyncio.Protocol):
             self.h2.send_headers(stream, [(":status", "200"), ("content-length", "100")])
             self.h2.send_data(stream, b"x" * 50)
             self.h2.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
+        elif what == "grpc":
+            self.h2.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc"),
+                                          ("grpc-status", "0" if NAME == "good" else detail)], end_stream=True)
         elif what == "sleep":
             asyncio.get_running_loop().call_later(int(detail) / 1000, self.say_late, stream)
         elif what == "drip":
