@@ -2,14 +2,20 @@
 
 import os
 import re
+import socket
+import time
 
 import pytest
 
 from h2_client import H2Client
 from netns import run, wait_for
-from proxy_site import FRONT, PEERS, sha256_of
+from proxy_site import FRONT, PEERS, PYTHON, sha256_of
+from test_chaos import seen
 
 LARGE_BYTES = 16 << 20
+# Takes connections, and no byte from them.
+DEAF_SERVER = ("import socket, sys, time\nlistening = socket.socket()\nlistening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)\n"
+               "listening.bind(('127.0.0.1', int(sys.argv[1])))\nlistening.listen()\ntime.sleep(600)\n")
 
 
 @pytest.fixture
@@ -175,3 +181,136 @@ def test_an_error_of_the_proxy_is_plain_for_http_and_a_status_for_grpc(site):
     # gRPC-Web is another protocol, whose status does not stand there.
     head = site.curl("/test.Echo/Unary", "-H", "content-type: application/grpc-web+proto", "-d", "", "-i").stdout
     assert head.startswith("HTTP/2 503") and "grpc-status" not in head, head
+
+
+# --- a version on either side that is not the other's
+
+def test_a_websocket_of_an_http1_client_goes_to_an_http2_server(site):
+    server = site.node_peer("extended_connect_server.js")
+    site.start_proxy([server.port], more={"proxy": {"drain_time": "1s"}})
+    done = site.namespace.run(["node", PEERS / "node" / "websocket_client.js", FRONT], timeout_s=10)
+    assert done.stdout.strip() == "101 all 200000 bytes came back"
+
+
+def test_extended_connect_of_an_http2_client_goes_to_a_websocket_server(site):
+    server = site.node_peer("websocket_server.js")
+    site.start_proxy([server.port], cluster={"protocol": "http1"}, more={"proxy": {"drain_time": "1s"}})
+    client = H2Client(site.namespace, FRONT)
+    stream = client.request("/chat", "CONNECT", headers=[(":protocol", "websocket"), ("sec-websocket-version", "13")], end=False)
+    answer = client.answers[stream]
+    while answer.status is None:
+        client.read()
+    assert answer.status == 200
+    client.h2.send_data(stream, b"hello")
+    client.flush()
+    wait_for(lambda: client.read_for(0.05) or answer.body == b"hello", 10, "what was sent to come back")
+    client.h2.send_data(stream, b" and bye", end_stream=True)
+    client.flush()
+    assert client.finish(stream).body == b"hello and bye"
+    client.close()
+
+
+@pytest.fixture(params=["http1", "http2"])
+def uploads(site, request):
+    """(server, path): an endpoint that says 100 to who asks for it. nginx does so in HTTP/1.1 alone."""
+    if request.param == "http1":
+        found = site.nginx("n1", version=""), "/uploads/a"
+    else:
+        found = site.python_peer("h2_server.py", "h1"), "/upload"
+    site.start_proxy([found[0].port], cluster={"protocol": request.param})
+    return found
+
+
+def test_an_http1_upload_waits_for_the_endpoints_100(site, uploads):
+    """curl would wait for it for longer than the upload may take in all."""
+    server, path = uploads
+    body = site.network.directory / "body"
+    body.write_bytes(os.urandom(300_000))
+    site.namespace.run(["curl", "-sSf", "-m", "20", "--http1.1", "-H", "Expect: 100-continue", "--expect100-timeout", "60", "-T",
+                        body,
+                        f"http://127.0.0.1:{FRONT}{path}"])
+    if path == "/upload":
+        assert seen(site, server, path, "/received") == 300_000
+    else:
+        assert sha256_of(server.www / "uploads" / "a") == sha256_of(body)
+
+
+def test_an_http2_upload_waits_for_the_endpoints_100(site, uploads):
+    """Unlike curl, which does not wait in HTTP/2."""
+    client = H2Client(site.namespace, FRONT)
+    stream = client.request(uploads[1], "PUT", headers=[("expect", "100-continue"), ("content-length", "9")], end=False)
+    while not client.answers[stream].informational:
+        client.read()
+    assert client.answers[stream].status is None
+    client.h2.send_data(stream, b"some text", end_stream=True)
+    client.flush()
+    assert client.finish(stream).status in (200, 201)
+    client.close()
+
+
+# --- flow control
+
+@pytest.mark.parametrize("upstream", ["http1", "http2"])
+def test_an_http1_reader_that_stops_slows_its_server_and_nobody_else(site, large_file, upstream):
+    """What it does not take stays with the server, but for a window."""
+    server = site.nginx("n1", version="http2" if upstream == "http2" else "")
+    (server.www / "large.bin").symlink_to(large_file)
+    site.start_proxy([server.port], cluster={"protocol": upstream})
+    page(site, "http")
+    before = site.proxy_memory_kib()
+    readers = []
+    for _ in range(5):
+        reader = site.namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.settimeout(20)
+        reader.connect(("127.0.0.1", FRONT))
+        reader.sendall(b"GET /large.bin HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        assert reader.recv(1, socket.MSG_PEEK)
+        readers.append(reader)
+    for _ in range(20):
+        assert page(site, "http", "--http1.1").stdout == "n1\n"
+    # All of them would be 80 MB.
+    assert site.proxy_memory_kib() - before < 8192, "the proxy took in what its clients do not take"
+    received = bytearray()
+    while data := readers[0].recv(1 << 20):
+        received += data
+    assert bytes(received).partition(b"\r\n\r\n")[2] == large_file.read_bytes()
+    for reader in readers:
+        reader.close()
+
+
+@pytest.mark.parametrize("upstream", ["http1", "http2"])
+def test_an_http1_upload_waits_for_a_server_that_does_not_read(site, upstream):
+    """The proxy stops reading from that client, and from no other."""
+    server = site.start([PYTHON, "-c", DEAF_SERVER, "PORT"])
+    other = site.nginx("n1")
+    routes = [{"prefix": "/deaf", "cluster": "deaf"}, {"cluster": "app"}]
+    site.start_proxy([], listener={"cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": routes}]}, more={
+        "proxy": {"drain_time": "1s"}, "clusters": [
+            {"name": "deaf", "protocol": upstream, "endpoints": [{"address": "127.0.0.1", "port": server.port}]},
+            {"name": "app", "endpoints": [{"address": "127.0.0.1", "port": other.port}]}]})
+    page(site, "http")
+    before = site.proxy_memory_kib()
+    sender = site.namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sender.connect(("127.0.0.1", FRONT))
+    sender.sendall(b"PUT /deaf HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000000\r\n\r\n")
+    sender.setblocking(False)
+    sent = [0]
+
+    def stuck():
+        """Nothing goes any more, for a while."""
+        then = sent[0]
+        for _ in range(20):
+            try:
+                while True:
+                    sent[0] += sender.send(bytes(1 << 16))
+            except BlockingIOError:
+                time.sleep(0.02)
+        return sent[0] == then
+
+    wait_for(stuck, 20, "the sender to be stopped")
+    # The kernel's buffers of two connections are in it.
+    assert 0 < sent[0] < 64 << 20
+    assert site.proxy_memory_kib() - before < 8192
+    assert page(site, "http", "--http1.1").stdout == "n1\n"
+    sender.close()

@@ -1,6 +1,6 @@
 """The echo service, by Python's gRPC.
 
-    grpc_server.py PORT NAME
+    grpc_server.py PORT NAME [CERTIFICATE KEY]     with these two, by TLS
 
 Messages are bytes as they are, so no generated code is needed. Writes a line for each call that a client has given up.
 """
@@ -9,6 +9,7 @@ import hashlib
 import sys
 import threading
 from concurrent import futures
+from pathlib import Path
 
 import grpc
 
@@ -98,7 +99,11 @@ def main():
     server = grpc.server(futures.ThreadPoolExecutor(16),
                          options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)])
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", METHODS),))
-    server.add_insecure_port(f"0.0.0.0:{sys.argv[1]}")
+    if len(sys.argv) > 3:
+        certificate, key = (Path(name).read_bytes() for name in sys.argv[3:])
+        server.add_secure_port(f"0.0.0.0:{sys.argv[1]}", grpc.ssl_server_credentials([(key, certificate)]))
+    else:
+        server.add_insecure_port(f"0.0.0.0:{sys.argv[1]}")
     server.start()
     server.wait_for_termination()
 
