@@ -1,15 +1,41 @@
 #include "dataplane/l7/proxy.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sched.h>
 
+#include <algorithm>
 #include <random>
 
 namespace sluice::l7 {
+namespace {
+
+// A worker that is not where it was put would share its core with who knows what.
+Result<void> check_cores(const std::vector<int>& wanted) {
+  if (wanted.empty()) return {};
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return {};
+  std::vector<int> usable;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(static_cast<size_t>(core), &set)) usable.push_back(core);
+  }
+  for (const int core : wanted) {
+    if (std::find(usable.begin(), usable.end(), core) != usable.end()) continue;
+    return fail(fmt::format("proxy.cores: found {}; accepted: cores on which this process may run: {}", core,
+                            fmt::join(usable, ", ")));
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Proxy>> Proxy::start(ProxySnapshot snapshot, WorkerEvents events,
                                             const BoundSockets& inherited) {
   auto proxy = std::make_unique<Proxy>();
   proxy->snapshot_ = std::move(snapshot);
   const ProxySettings& settings = *proxy->snapshot_.settings;
+  if (auto cores = check_cores(settings.cpus); !cores) return tl::unexpected(cores.error());
   proxy->snapshot_.shared->memory.set_limit(settings.memory_limit);
   auto sockets = open_sockets(settings, inherited);
   if (!sockets) return tl::unexpected(sockets.error());
