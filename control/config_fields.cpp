@@ -136,6 +136,8 @@ constexpr ConfigField kFields[] = {
      "http, https, http2, grpc: Host header and TLS name."},
     {"pools[].health.status", "a list of HTTP statuses or ranges such as 200-299", "200-299",
      "http, https, http2: the statuses that are good."},
+    {"pools[].health.leaving_status", "a list of HTTP statuses or ranges such as 200-299", "none",
+     "http, https, http2: the statuses of a backend that leaves: no new flows, but it keeps those it has."},
     {"pools[].health.body", "a text", "any body", "http, https, http2: the body must contain this."},
     {"pools[].health.verify_certificate", "true or false", "false",
      "https: check the certificate against the system's authorities."},

@@ -17,18 +17,18 @@ Result<StatusRange> parse_status_range(const std::string& text) {
   return StatusRange{*first, *last};
 }
 
-void read_statuses(const ConfigSection& section, std::vector<StatusRange>& statuses) {
-  const auto items = section.scalars("status");
+void read_statuses(const ConfigSection& section, const char* field, std::vector<StatusRange>& statuses) {
+  const auto items = section.scalars(field);
   if (!items) return;
   statuses.clear();
   for (const YamlNode* item : *items) {
     if (const auto range = parse_status_range(item->text)) {
       statuses.push_back(*range);
     } else {
-      section.refuse(*item, "status");
+      section.refuse(*item, field);
     }
   }
-  if (statuses.empty() && items->empty()) section.refuse(*section.find("status"), "status", "empty");
+  if (statuses.empty() && items->empty()) section.refuse(*section.find(field), field, "empty");
 }
 
 }  // namespace
@@ -64,7 +64,8 @@ void read_health(const ConfigSection& section, HealthCheck& check) {
     const bool fits = !text.empty() && text.find_first_of(" /\r\n") == std::string::npos;
     return fits ? Result<std::string>(text) : fail("");
   });
-  read_statuses(section, check.expected_status);
+  read_statuses(section, "status", check.expected_status);
+  read_statuses(section, "leaving_status", check.leaving_status);
   section.value("body", check.expected_body, any_text);
   section.flag("verify_certificate", check.verify_certificate);
   section.value("grpc_service", check.grpc_service, any_text);

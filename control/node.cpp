@@ -147,11 +147,13 @@ std::vector<PoolHealth> Node::assess(const Services& services) const {
   std::vector<PoolHealth> pools;
   for (const Pool& pool : services.pools) {
     std::vector<bool> healthy;
+    std::vector<bool> leaving;
     for (const Backend& backend : pool.backends) {
       const BackendHealth* health = health_of(pool, backend);
       healthy.push_back(health == nullptr || health->healthy);
+      leaving.push_back(health != nullptr && health->leaving);
     }
-    pools.push_back(assess_pool(pool, healthy));
+    pools.push_back(assess_pool(pool, healthy, leaving));
   }
   return pools;
 }

@@ -114,7 +114,10 @@ void add_health(const Node& node, const Pool& pool, const Backend& backend, Back
   const auto seconds = [](std::chrono::system_clock::time_point time) {
     return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
   };
-  report.health = health->held ? "held" : health->healthy ? "healthy" : "unhealthy";
+  report.health = health->held      ? "held"
+                  : health->healthy ? "healthy"
+                  : health->leaving ? "leaving"
+                                    : "unhealthy";
   report.health_error = health->last_error;
   report.checked_at = checked_at(node, pool, backend);
   report.health_since = seconds(health->since);

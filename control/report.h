@@ -70,7 +70,8 @@ struct BackendReport {
   std::string next_hop;    ///< "wan via 02:00:00:00:00:01", or why there is none
   uint64_t packets = 0;
   uint64_t bytes = 0;
-  std::string health;            ///< "healthy", "unhealthy", "held" (by flap damping); "": it is not checked
+  /// "healthy", "unhealthy", "held" (by flap damping), "leaving" (it has said so); "": it is not checked
+  std::string health;
   std::string health_error;      ///< of the last check; "" if it was good
   int64_t health_since = 0;      ///< of the present health; seconds since 1970
   int64_t next_check = 0;        ///< seconds since 1970

@@ -49,6 +49,8 @@ struct HealthCheck {
   std::string path = "/";  ///< http, https, http2
   std::string host;        ///< Host or :authority, and TLS server name; "": the address
   std::vector<StatusRange> expected_status = {StatusRange{}};
+  /// A backend that answers so is about to leave: it gets no new flows at once, and keeps those it has.
+  std::vector<StatusRange> leaving_status;
   std::string expected_body;         ///< the body must contain this; "": any
   bool verify_certificate = false;   ///< https: check the certificate against the system's authorities
   std::string grpc_service;          ///< "": the server as a whole

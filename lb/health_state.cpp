@@ -34,6 +34,14 @@ bool HealthState::on_passive_failure(HealthTime now, std::chrono::nanoseconds ho
   return changed;
 }
 
+bool HealthState::on_leaving(LeavingSign sign, const HealthCheck& check) {
+  const bool before = leaving_;
+  silences_ = sign == LeavingSign::kSilence ? silences_ + 1 : 0;
+  if (sign == LeavingSign::kSaid) leaving_ = true;
+  if (healthy_ || sign == LeavingSign::kOther || silences_ >= check.fall) leaving_ = false;
+  return leaving_ != before;
+}
+
 void HealthState::fall(HealthTime now, const PoolPolicy& policy) {
   healthy_ = false;
   falls_.push_back(now);

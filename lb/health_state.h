@@ -12,6 +12,14 @@ namespace sluice {
 
 using HealthTime = std::chrono::steady_clock::time_point;
 
+/// What a check says of a backend that leaves, or may.
+enum class LeavingSign : uint8_t {
+  kSaid,     ///< it has answered that it leaves
+  kNone,     ///< nothing new: a good answer, or its host refuses connections, as when the server has gone
+  kSilence,  ///< nobody is there
+  kOther,    ///< something is wrong with it
+};
+
 /// The state of one backend. A new backend is healthy until checks say otherwise if `trusted`, else it must
 /// first pass one check (not `rise`: a start of the whole site should not take longer than it must).
 class HealthState {
@@ -27,7 +35,14 @@ class HealthState {
   /// and for at least `hold`. True if healthy() changed.
   bool on_passive_failure(HealthTime now, std::chrono::nanoseconds hold, const PoolPolicy& policy);
 
+  /// After on_check() or on_passive_failure(), with what was found. True if leaving() changed.
+  bool on_leaving(LeavingSign sign, const HealthCheck& check);
+
   bool healthy() const { return healthy_; }
+  /// It is unhealthy because it has said that it leaves. That lasts until it is healthy again, has another
+  /// failure, or was silent for check.fall checks in a row: as long as its host is there its flows have a
+  /// better end there than anywhere else.
+  bool leaving() const { return leaving_; }
   /// At least one check has ended.
   bool settled() const { return settled_; }
   /// The last results contradict the state: it may change soon, so check more often.
@@ -40,7 +55,9 @@ class HealthState {
 
   bool healthy_;
   bool settled_;
-  uint32_t streak_ = 0;  ///< checks in a row against the present state
+  bool leaving_ = false;
+  uint32_t silences_ = 0;  ///< checks in a row that met nobody
+  uint32_t streak_ = 0;    ///< checks in a row against the present state
   std::deque<HealthTime> falls_;
   HealthTime held_until_{};
 };

@@ -16,6 +16,11 @@ PoolMode mode_of(const Pool& pool, uint32_t healthy, uint32_t wanted) {
   return panic ? PoolMode::kPanic : PoolMode::kNormal;
 }
 
+// Of a backend that is not used because of its health.
+BackendState unused(BackendState wanted, bool leaving) {
+  return leaving && wanted != BackendState::kDown ? BackendState::kDrain : BackendState::kDown;
+}
+
 }  // namespace
 
 std::optional<uint16_t> health_port(const Services& services, const Pool& pool, const Backend& backend) {
@@ -37,7 +42,7 @@ std::optional<IpAddress> health_vip(const Services& services, const Pool& pool, 
   return first;
 }
 
-PoolHealth assess_pool(const Pool& pool, const std::vector<bool>& healthy) {
+PoolHealth assess_pool(const Pool& pool, const std::vector<bool>& healthy, const std::vector<bool>& leaving) {
   PoolHealth health;
   for (size_t i = 0; i < pool.backends.size(); ++i) {
     if (!takes_new_flows(pool.backends[i])) continue;
@@ -48,7 +53,8 @@ PoolHealth assess_pool(const Pool& pool, const std::vector<bool>& healthy) {
   const bool use_all = health.mode == PoolMode::kPanic || health.mode == PoolMode::kFailOpen;
   for (size_t i = 0; i < pool.backends.size(); ++i) {
     const BackendState wanted = pool.backends[i].state;
-    health.states.push_back(use_all || healthy[i] ? wanted : BackendState::kDown);
+    const bool leaves = i < leaving.size() && leaving[i];
+    health.states.push_back(use_all || healthy[i] ? wanted : unused(wanted, leaves));
   }
   return health;
 }

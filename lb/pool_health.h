@@ -22,7 +22,8 @@ struct PoolHealth {
   uint32_t healthy = 0;  ///< active backends with weight that are healthy
   uint32_t wanted = 0;   ///< active backends with weight: those that the operator wants used
   /// Effective states, in the order of the pool's backends: the operator's, and kDown for what is not used
-  /// because it is unhealthy. What the operator drains or takes down stays so in every mode.
+  /// because it is unhealthy, or kDrain if it leaves. What the operator drains or takes down stays so in
+  /// every mode.
   std::vector<BackendState> states;
 
   bool announceable() const { return mode != PoolMode::kTooFew; }
@@ -36,8 +37,10 @@ std::optional<uint16_t> health_port(const Services& services, const Pool& pool, 
 /// address, the first with `port`, else the first. Nothing if there is none.
 std::optional<IpAddress> health_vip(const Services& services, const Pool& pool, uint16_t port);
 
-/// `healthy[i]` is the health of pool.backends[i].
-PoolHealth assess_pool(const Pool& pool, const std::vector<bool>& healthy);
+/// `healthy[i]` is the health of pool.backends[i]; `leaving[i]` whether it has said that it leaves, and is
+/// unhealthy for that reason (empty: none has).
+PoolHealth assess_pool(const Pool& pool, const std::vector<bool>& healthy,
+                       const std::vector<bool>& leaving = {});
 
 /// `services` with the effective states of their pools in the place of the operator's; what the forwarding
 /// table is built from. `pools[i]` belongs to services.pools[i].

@@ -23,6 +23,8 @@ struct CheckResult {
   std::string error;     ///< one line for people; "" if good
   bool answered = true;  ///< false: good because of silence, so there is no latency
   Failure failure = Failure::kAnswer;
+  bool leaving = false;  ///< bad because it answered that it leaves
+  bool there = false;    ///< kNetwork: its host has said no, so that is there
 
   static CheckResult good() { return {}; }
   static CheckResult good_silence() { return {Verdict::kGood, "", false}; }

@@ -43,6 +43,13 @@ bool is_external(const HealthTarget& target) {
   return target.check.kind == HealthCheckKind::kExternal;
 }
 
+/// What a result says of a backend that leaves, or may.
+LeavingSign leaving_sign(const CheckResult& result) {
+  if (result.leaving) return LeavingSign::kSaid;
+  if (result.verdict == CheckResult::Verdict::kGood || result.there) return LeavingSign::kNone;
+  return result.failure == CheckResult::Failure::kAnswer ? LeavingSign::kOther : LeavingSign::kSilence;
+}
+
 /// Between the first checks of `count` targets that have come together.
 nanoseconds first_check_step(size_t count, milliseconds interval) {
   const auto window = std::clamp(kPerFirstCheck * static_cast<int64_t>(count), kFirstChecksMin,
@@ -125,6 +132,7 @@ void HealthChecks::update(Target& target, uint32_t slot, const HealthTarget& set
   if (!is_checked(settings)) {
     target.health.settled = true;
     target.health.held = false;
+    target.health.leaving = false;
     target.health.last_error.clear();
     target.health.next_check = {};
   }
@@ -170,11 +178,13 @@ void HealthChecks::report_passive_failure(std::string_view pool, const IpAddress
   const auto now = steady_clock::now();
   const bool changed = target.state.on_passive_failure(now, hold, target.settings.policy);
   const bool first = !std::exchange(target.health.settled, true);
+  const bool no_longer_leaves = target.state.on_leaving(LeavingSign::kOther, target.settings.check);
+  target.health.leaving = false;
   target.passive_error = what;
   target.health.healthy = false;
   target.health.last_error = what;
   if (changed) target.health.since = system_clock::now();
-  if (changed || first) {
+  if (changed || first || no_longer_leaves) {
     log_change(target);
     schedule_change();
   }
@@ -285,18 +295,21 @@ void HealthChecks::count(Target& target, const CheckResult& result, HealthTime n
   health.failures += good ? 0 : 1;
   health.last_error = result.error;
   health.last_check = system_clock::now();
-  const bool decisive = settings.check.answer_decides && result.failure == CheckResult::Failure::kAnswer;
+  const bool decisive =
+      result.leaving || (settings.check.answer_decides && result.failure == CheckResult::Failure::kAnswer);
   const bool changed = target.state.on_check(good, now, settings.check, settings.policy, decisive);
+  const bool turned = target.state.on_leaving(leaving_sign(result), settings.check);
   const bool first = !health.settled;
   health.settled = true;
   health.healthy = target.state.healthy();
+  health.leaving = target.state.leaving();
   health.held = good && !health.healthy && target.state.held_until() > now;
   if (health.healthy) target.passive_error.clear();
   if (health.held && !target.passive_error.empty()) health.last_error = target.passive_error;
-  if (changed) health.since = health.last_check;
+  if (changed || turned) health.since = health.last_check;
   if (observe_) observe_({settings, health, result, changed, health.checks == 1});
-  if (changed || (first && !good)) log_change(target);
-  if (changed || first) schedule_change();
+  if (changed || turned || (first && !good)) log_change(target);
+  if (changed || turned || first) schedule_change();
 }
 
 nanoseconds HealthChecks::delay_to_next(Target& target) {

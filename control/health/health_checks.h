@@ -42,8 +42,8 @@ struct CheckedEvent {
 /// Lives on one thread: the one that runs `io`.
 class HealthChecks {
  public:
-  /// `on_change` is called, from the io_context, when find() says something else of healthy or settled for
-  /// any target; changes within 100 ms are one call. Not called for what set_targets() does.
+  /// `on_change` is called, from the io_context, when find() says something else of healthy, leaving or
+  /// settled for any target; changes within 100 ms are one call. Not called for what set_targets() does.
   HealthChecks(boost::asio::io_context& io, std::function<void()> on_change);
   /// Running checks end without a result.
   ~HealthChecks();

@@ -32,6 +32,7 @@ struct HealthTarget {
 struct BackendHealth {
   bool healthy = false;
   bool settled = false;                         ///< at least one check has ended
+  bool leaving = false;                         ///< unhealthy because it has said that it leaves
   bool held = false;                            ///< its checks are good, but flap damping keeps it unhealthy
   std::string last_error;                       ///< of the last check; "" if it was good or there was none
   std::chrono::system_clock::time_point since;  ///< of the present state

@@ -9,6 +9,12 @@ namespace sluice::control {
 
 namespace {
 
+bool is_one_of(unsigned status, const std::vector<StatusRange>& ranges) {
+  return std::any_of(ranges.begin(), ranges.end(), [status](const StatusRange& range) {
+    return range.first <= status && status <= range.last;
+  });
+}
+
 std::string ranges(const std::vector<StatusRange>& expected) {
   std::string text;
   for (const StatusRange& range : expected) {
@@ -22,10 +28,12 @@ std::string ranges(const std::vector<StatusRange>& expected) {
 }  // namespace
 
 CheckResult judge_http_status(const HealthCheck& check, unsigned status) {
-  const bool expected = std::any_of(
-      check.expected_status.begin(), check.expected_status.end(),
-      [status](const StatusRange& range) { return range.first <= status && status <= range.last; });
-  if (expected) return CheckResult::good();
+  if (is_one_of(status, check.leaving_status)) {
+    CheckResult result = CheckResult::bad(fmt::format("HTTP status {}: it leaves", status));
+    result.leaving = true;
+    return result;
+  }
+  if (is_one_of(status, check.expected_status)) return CheckResult::good();
   return CheckResult::bad(fmt::format("HTTP status {}, expected {}", status, ranges(check.expected_status)));
 }
 

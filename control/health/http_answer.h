@@ -12,7 +12,7 @@ namespace sluice::control {
 /// for may stand behind.
 inline constexpr size_t kMaxHttpBody = 1 << 20;
 
-/// Good if the status is expected.
+/// Good if the status is expected, and no leaving one.
 CheckResult judge_http_status(const HealthCheck& check, unsigned status);
 /// Good if status and body are expected.
 CheckResult judge_http(const HealthCheck& check, unsigned status, std::string_view body);

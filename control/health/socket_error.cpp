@@ -14,6 +14,12 @@ bool is_own_fault(int error) {
          error == EADDRNOTAVAIL || error == EAGAIN || error == EADDRINUSE;
 }
 
+/// Of the host itself: there is no server, or it has closed the connection.
+bool is_hosts_word(const boost::system::error_code& error) {
+  return error == boost::asio::error::eof || error == boost::asio::error::connection_refused ||
+         error == boost::asio::error::connection_reset || error == boost::asio::error::broken_pipe;
+}
+
 std::string words(const boost::system::error_code& error) {
   if (error == boost::asio::error::eof) return "connection closed";
   switch (error.value()) {
@@ -39,8 +45,10 @@ CheckResult socket_failure(const boost::system::error_code& error, std::string_v
   if (error.category() == boost::system::system_category() && is_own_fault(error.value())) {
     return CheckResult::not_run(fmt::format("check not run: {}", error.message()));
   }
-  return CheckResult::bad(when.empty() ? words(error) : fmt::format("{} {}", words(error), when),
-                          CheckResult::Failure::kNetwork);
+  auto result = CheckResult::bad(when.empty() ? words(error) : fmt::format("{} {}", words(error), when),
+                                 CheckResult::Failure::kNetwork);
+  result.there = is_hosts_word(error);
+  return result;
 }
 
 }  // namespace sluice::control

@@ -11,6 +11,7 @@ namespace sluice {
 namespace {
 
 using test::ConfigText;
+using test::error_of;
 using test::parse;
 using testing::HasSubstr;
 
@@ -42,6 +43,22 @@ TEST(Config, MinimalFileHasDocumentedDefaults) {
   EXPECT_EQ(services.pools.at(0).maglev_size, 65537u);
   EXPECT_EQ(services.pools.at(0).backends.at(0).weight, 100u);
   EXPECT_EQ(services.pools.at(0).backends.at(0).state, BackendState::kActive);
+}
+
+TEST(Config, StatusesOfHealthChecksAreRead) {
+  ConfigText text;
+  text.pools =
+      "pools:\n  - {name: web, backends: [{name: b1, address: 10.0.1.11}], health: {kind: http, status: "
+      "[200, "
+      "301-302], leaving_status: [503, 420-429]}}\n";
+  const auto config = parse(text);
+  ASSERT_TRUE(config) << config.error().message;
+  const HealthCheck& check = config->services.pools.at(0).health;
+  EXPECT_EQ(check.expected_status, (std::vector<StatusRange>{{200, 200}, {301, 302}}));
+  EXPECT_EQ(check.leaving_status, (std::vector<StatusRange>{{503, 503}, {420, 429}}));
+  text.pools = "pools:\n  - {name: web, backends: [], health: {kind: http, leaving_status: [gone]}}\n";
+  EXPECT_THAT(error_of(text),
+              HasSubstr("pools[0].health.leaving_status: found 'gone'; accepted: a list of HTTP"));
 }
 
 TEST(Config, FullExampleIsReadFieldByField) {

@@ -23,6 +23,21 @@ TEST(HttpAnswer, TakesEveryStatusOfEveryRange) {
   EXPECT_EQ(judge_http_status(check, 503).error, "HTTP status 503, expected 200-299, 404");
 }
 
+TEST(HttpAnswer, ABackendMaySayThatItLeaves) {
+  HealthCheck check;
+  check.leaving_status = {{503, 503}, {299, 299}};
+  for (const unsigned leaving : {503u, 299u}) {
+    const CheckResult result = judge_http(check, leaving, "any");
+    EXPECT_EQ(result.verdict, CheckResult::Verdict::kBad);
+    EXPECT_TRUE(result.leaving);
+    EXPECT_EQ(result.error, "HTTP status " + std::to_string(leaving) + ": it leaves");
+  }
+  EXPECT_FALSE(judge_http_status(check, 500).leaving);
+  EXPECT_EQ(judge_http_status(check, 200).error, "");
+  check.leaving_status.clear();
+  EXPECT_FALSE(judge_http_status(check, 503).leaving);
+}
+
 TEST(HttpAnswer, StatusComesBeforeBody) {
   HealthCheck check;
   check.expected_body = "OK";

@@ -304,6 +304,59 @@ TEST_F(HealthChecksTest, ChecksComeBackAfterAnIntervalMoreOrLess) {
   }
 }
 
+// A server that says so, ends, comes back, and is stopped.
+TEST_F(HealthChecksTest, ABackendThatLeavesIsToldApartFromOneThatIsDead) {
+  tcp::acceptor server(io_, tcp::endpoint(tcp::v4(), 0));
+  std::string answer = "200 OK";
+  std::vector<tcp::socket> open;
+  const std::function<void()> serve = [&] {
+    server.async_accept([&](const boost::system::error_code& error, tcp::socket socket) {
+      if (error) return;
+      boost::system::error_code ignored;
+      if (!answer.empty()) {
+        const std::string text = "HTTP/1.1 " + answer + "\r\ncontent-length: 0\r\n\r\n";
+        boost::asio::write(socket, boost::asio::buffer(text), ignored);
+      }
+      open.push_back(std::move(socket));
+      serve();
+    });
+  };
+  serve();
+  HealthTarget asked = target(server.local_endpoint().port());
+  asked.check.kind = HealthCheckKind::kHttp;
+  asked.check.timeout = milliseconds(100);
+  asked.check.fall = 3;
+  asked.check.leaving_status = {{503, 503}};
+  checks_->set_targets({asked});
+  ASSERT_TRUE(run_until([&] { return health().healthy && changes_ == 1; }));
+
+  answer = "503 Leaving";
+  const auto checks_before = health().checks;
+  ASSERT_TRUE(run_until([&] { return changes_ == 2; }));
+  EXPECT_TRUE(health().leaving);
+  EXPECT_FALSE(health().healthy);
+  EXPECT_EQ(health().last_error, "HTTP status 503: it leaves");
+  EXPECT_LE(health().checks, checks_before + 6) << "at the first one, put in place a moment later";
+
+  const auto port = server.local_endpoint().port();
+  server.close();
+  ASSERT_TRUE(run_until([&] { return health().last_error == "connection refused"; }));
+  const auto refused_before = health().checks;
+  ASSERT_TRUE(run_until([&] { return health().checks > refused_before + 6; }));
+  EXPECT_TRUE(health().leaving);
+  EXPECT_EQ(changes_, 2u);
+
+  server = tcp::acceptor(io_, tcp::endpoint(tcp::v4(), port));
+  answer.clear();  // takes connections, and is silent
+  serve();
+  ASSERT_TRUE(run_until([&] { return changes_ == 3; }));
+  EXPECT_FALSE(health().leaving);
+  EXPECT_FALSE(health().healthy);
+  EXPECT_THAT(health().last_error, HasSubstr("within 100 ms"));
+  answer = "200 OK";
+  ASSERT_TRUE(run_until([&] { return health().healthy; }));
+}
+
 /// Answers one HTTP request at a time in a thread of its own.
 class HttpThread {
  public:

@@ -82,6 +82,43 @@ TEST(HealthState, WhatTrafficShowsCountsAtOnceAndHolds) {
   EXPECT_EQ(trusted.run("++-+-++"), "uuuuuuH");
 }
 
+// As control/health makes them of results: 'L' says that it leaves, '+' good, 'r' refuses, 's' silent, '-'
+// another failure. States as 'H', 'u', and 'l' of one that leaves.
+std::string leaves(Sequence& sequence, std::string_view results) {
+  std::string states;
+  for (const char result : results) {
+    const bool before = sequence.state.leaving();
+    sequence.now += seconds(1);
+    sequence.state.on_check(result == '+', sequence.now, sequence.check, sequence.policy, result == 'L');
+    const LeavingSign sign = result == 'L'                    ? LeavingSign::kSaid
+                             : result == '+' || result == 'r' ? LeavingSign::kNone
+                             : result == 's'                  ? LeavingSign::kSilence
+                                                              : LeavingSign::kOther;
+    const bool changed = sequence.state.on_leaving(sign, sequence.check);
+    EXPECT_EQ(changed, sequence.state.leaving() != before);
+    states += sequence.state.leaving() ? 'l' : sequence.state.healthy() ? 'H' : 'u';
+  }
+  return states;
+}
+
+TEST(HealthState, WhoSaysThatItLeavesDoesAtOnceAndAsLongAsItsHostIsThere) {
+  Sequence one(true);
+  EXPECT_EQ(leaves(one, "+LLrrrrr"), "Hlllllll");
+  EXPECT_FALSE(one.state.healthy());
+  EXPECT_EQ(leaves(one, "ssrssL"), "llllll") << "two silent ones are not three in a row";
+  EXPECT_EQ(leaves(one, "sss"), "llu");
+  EXPECT_EQ(leaves(one, "rr"), "uu") << "that it is there again brings nobody back";
+  Sequence back(true);
+  EXPECT_EQ(leaves(back, "L++"), "llH") << "until then its flows stay";
+  EXPECT_EQ(leaves(back, "-"), "H") << "it is an ordinary one again";
+  Sequence sick(true);
+  EXPECT_EQ(leaves(sick, "L-"), "lu");
+  Sequence first(false);
+  EXPECT_EQ(leaves(first, "L++"), "llH");
+  Sequence never(true);
+  EXPECT_EQ(leaves(never, "rrrs"), "HHuu") << "only who has said so leaves";
+}
+
 TEST(HealthState, IsInDoubtWhileChecksContradictIt) {
   Sequence trusted(true);
   trusted.run("+");

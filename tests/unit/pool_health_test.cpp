@@ -95,6 +95,21 @@ TEST(PoolHealth, TheOperatorsDrainAndDownStayInEveryMode) {
   EXPECT_THAT(states(pool, {true, false, true}), testing::ElementsAre(kActive, kDown, kDown));
 }
 
+TEST(PoolHealth, WhoLeavesKeepsItsFlows) {
+  Pool pool = pool_of(4);
+  pool.backends[2].state = kDown;
+  pool.backends[3].state = kDrain;
+  const PoolHealth health = assess_pool(pool, {true, false, false, false}, {false, true, true, true});
+  EXPECT_THAT(health.states, testing::ElementsAre(kActive, kDrain, kDown, kDrain));
+  EXPECT_EQ(health.healthy, 1u);
+  // All leave: too few to be healthy, and still the best there is for the flows that they have.
+  EXPECT_EQ(assess_pool(pool, {false, false, false, false}, {true, true, true, true}).mode,
+            PoolMode::kTooFew);
+  pool.policy.too_few = TooFewHealthy::kFailOpen;
+  EXPECT_THAT(assess_pool(pool, {false, false, false, false}, {true, true, true, true}).states,
+              testing::ElementsAre(kActive, kActive, kDown, kDrain));
+}
+
 TEST(PoolHealth, ThroughTheTunnelTheVipWithTheCheckedPortIsChecked) {
   Services services{.pools = {pool_of(1), pool_of(1)}};
   services.pools[0].name = "web";
