@@ -195,3 +195,24 @@ def test_the_beginnings_of_frames_are_counted(site):
     settled_memory(site, before + 100 * BEGINNING_BYTES)
     for client in clients:
         client.close()
+
+
+def test_what_a_burst_has_needed_is_given_back_while_others_go_on(site):
+    """What nobody has needed for five seconds and more, also where the proxy is never idle."""
+    server = site.nginx("n1", http="keepalive_requests 1000000;")
+    (server.www / "large").write_bytes(b"x" * 1_000_000)
+    site.start_proxy([server.port], more=METRICS)
+    steady = H2Client(site.namespace, FRONT)
+    assert steady.finish(steady.request("/who")).status == 200
+    before = samples(site)["sluice_proxy_memory_bytes"]
+    slow = H2Client(site.namespace, FRONT, window=1000)
+    for _ in range(20):
+        slow.request("/large")
+    wait_for(lambda: samples(site)["sluice_proxy_memory_bytes"] > before + (3 << 20), 10, "much to be held", interval_s=0.1)
+    slow.close()
+
+    def given_back():
+        assert steady.finish(steady.request("/who")).status == 200
+        return samples(site)["sluice_proxy_memory_bytes"] < before + (1 << 20)
+
+    wait_for(given_back, 30, "what is kept to be given back", interval_s=0.1)
