@@ -71,8 +71,8 @@ def test_a_reload_that_changes_the_protocol_is_for_the_next_request(site):
 
 def test_a_request_that_has_its_answer_is_not_tried_again(site):
     """Its time is over while it waits for its next try, and its client takes the answer slowly."""
-    route = {"cluster": "app", "request_timeout": "20ms",
-             "retry": {"on": ["connect-failure"], "max_retries": 10, "backoff_base": "200ms"}}
+    route = {"cluster": "app", "request_timeout": "200ms",
+             "retry": {"on": ["connect-failure"], "max_retries": 10, "backoff_base": "1s", "backoff_max": "1s"}}
     site.start_proxy([1], listener={"cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]})
     client = H2Client(site.namespace, FRONT, window=0)
     streams = [client.request() for _ in range(20)]
