@@ -335,14 +335,14 @@ void Exchange::answer(Outcome outcome) {
 }
 
 // Answers if nothing was answered yet; otherwise breaks the response off, so that it does not look whole.
-void Exchange::fail(Outcome outcome) {
+void Exchange::fail(Outcome outcome, Http2Error error) {
   leave_upstream();
   if (!response_begun_ || is_copy_) {
     answer(outcome);
     return;
   }
   note(RequestEvent::kCutShort);
-  client_->codec().reset(down, Http2Error::kInternalError);
+  client_->codec().reset(down, error);
   client_->wrote();
   finish(outcome);
 }

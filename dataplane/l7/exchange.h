@@ -80,8 +80,8 @@ class Exchange : public ListLink<PendingTag> {
     kRefused,  ///< the endpoint has not looked at the request
     kBroken,   ///< the stream was reset, or the connection is lost
   };
-  /// The stream is gone. Ends the exchange, or tries elsewhere.
-  void on_upstream_gone(Loss loss);
+  /// The stream is gone. Ends the exchange, or tries elsewhere. `error`: what the endpoint has reset it with.
+  void on_upstream_gone(Loss loss, Http2Error error = Http2Error::kInternalError);
 
   /// Clears what the last request left, keeping memory of a usual size.
   void recycle();
@@ -178,7 +178,7 @@ class Exchange : public ListLink<PendingTag> {
 
   // The end.
   void answer(Outcome outcome);
-  void fail(Outcome outcome);
+  void fail(Outcome outcome, Http2Error error = Http2Error::kInternalError);
   void finish_if_done();
   void finish(Outcome outcome);
   void count(Outcome outcome);

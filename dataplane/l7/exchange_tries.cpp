@@ -22,6 +22,14 @@ const RetryPolicy kSafeRetries{.max_retries = 2};
 // row; one that ends all of them at once is broken.
 constexpr uint32_t kMaxMoves = 64;
 
+// What a client is told whose answer the endpoint has cut off: the endpoint's own word if it is about the
+// request. Others are about its connection with the proxy, and REFUSED_STREAM promises that nothing was done.
+Http2Error passed_on(Http2Error error) {
+  const bool of_request = error == Http2Error::kCancel || error == Http2Error::kEnhanceYourCalm ||
+                          error == Http2Error::kConnectError;
+  return of_request ? error : Http2Error::kInternalError;
+}
+
 }  // namespace
 
 void Exchange::dispatch() {
@@ -218,13 +226,13 @@ void Exchange::on_no_connection(Outcome outcome) {
   answer(outcome);
 }
 
-void Exchange::on_upstream_gone(Loss loss) {
+void Exchange::on_upstream_gone(Loss loss, Http2Error error) {
   trace_.try_error = loss == Loss::kBroken ? SpanError::kReset : SpanError::kRefused;
   if (loss == Loss::kGoAway && move_elsewhere()) return;
   if (loss == Loss::kBroken) record_lost_try(RequestResult::kGatewayError);
   if (retry({loss == Loss::kBroken ? TryEnd::kReset : TryEnd::kRefusedStream})) return;
   leave_upstream();
-  fail(loss == Loss::kBroken ? Outcome::kUpstreamReset : Outcome::kUpstreamRefused);
+  fail(loss == Loss::kBroken ? Outcome::kUpstreamReset : Outcome::kUpstreamRefused, passed_on(error));
 }
 
 // --- time

@@ -95,7 +95,8 @@ class Http2Session {
   void withhold_window(bool withhold);
   /// The stream whose header block has begun and not ended, or 0.
   uint32_t open_header_block() const { return block_stream_; }
-  /// Ends a stream with RST_STREAM. Nothing follows for it.
+  /// Ends a stream with RST_STREAM. Nothing follows for it. NO_ERROR, which says that a request's body is not
+  /// wanted any more, is left unsaid where the rest of it is as good as there.
   void reset(CodecStream& stream, Http2Error error);
   /// Forgets a stream of which nothing more is to be said.
   void detach(CodecStream& stream);
@@ -178,6 +179,7 @@ class Http2Session {
   void close_remote(CodecStream& stream);
   void close_local(CodecStream& stream);
   bool has_room() const;
+  bool rest_is_near(const CodecStream& stream) const;
   void note_blocked(CodecStream& stream);
   bool is_idle(uint32_t id) const;
   // SETTINGS cannot make the connection's first window smaller (RFC 9113 section 6.9.2).

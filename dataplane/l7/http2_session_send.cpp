@@ -201,9 +201,17 @@ void Http2Session::withhold_window(bool withhold) {
   if (!withhold && !fatal_) give_back_window();
 }
 
+// Whether the peer can send all that its content-length still promises without another word of ours, padding
+// and all. Clients that have much to send look for RST_STREAM; some of the others (curl 7.88) lose the answer
+// to it when it crosses the last bytes of their request.
+bool Http2Session::rest_is_near(const CodecStream& stream) const {
+  return role_ == Role::kServer && stream.local_closed && stream.body_left >= 0 &&
+         stream.body_left <= stream.receive_window / 2;
+}
+
 void Http2Session::reset(CodecStream& stream, Http2Error error) {
   if (!stream.attached) return;
-  if (!fatal_) write_rst_stream(stream.id, error);
+  if (!fatal_ && !(error == Http2Error::kNoError && rest_is_near(stream))) write_rst_stream(stream.id, error);
   detach(stream);
 }
 

@@ -175,8 +175,9 @@ bool UpstreamConnection::on_event(const CodecEvent& event) {
     case Kind::kReset:
       note(event.defence);
       exchange_of(*event.stream)
-          .on_upstream_gone(event.error == Http2Error::kRefusedStream ? Exchange::Loss::kRefused
-                                                                      : Exchange::Loss::kBroken);
+          .on_upstream_gone(
+              event.error == Http2Error::kRefusedStream ? Exchange::Loss::kRefused : Exchange::Loss::kBroken,
+              event.error);
       break;
     case Kind::kWritable:
       if (event.stream == nullptr) {

@@ -130,6 +130,31 @@ def test_an_answer_that_breaks_off_is_reset_and_not_ended(h2):
     assert h2.finish(h2.request("/who")).body == b"h1"
 
 
+# RFC 9113 section 7. What is said of the request goes on; what is said of the proxy's connection is its own affair, and
+# REFUSED_STREAM would promise that nothing has been done.
+@pytest.mark.parametrize("code, told", [(8, 8), (11, 11), (10, 10), (2, 2), (1, 2), (7, 2), (3, 2), (0, 2), (99, 2)])
+def test_the_code_of_a_reset_goes_on_if_it_is_about_the_request(h2, code, told):
+    answer = h2.finish(h2.request(f"/half/{code}"))
+    assert answer.status == 200 and answer.reset == told
+
+
+def test_an_answer_before_a_short_body_is_no_reset(site):
+    """Debian's curl takes RST_STREAM(NO_ERROR) that crosses the last bytes of its request for a failure."""
+    routes = [{"path": "/no", "respond": {"status": 429, "body": "later"}}, {"cluster": "app"}]
+    site.start_proxy([9], listener={"cluster": None, "hosts": [{"name": "all", "domains": ["*"], "routes": routes}]})
+    client = H2Client(site.namespace, FRONT)
+    for size, reset in ((900, None), (10_000_000, 0)):
+        stream = client.request("/no", "POST", headers=[("content-length", str(size))], end=False)
+        answer = client.finish(stream)
+        client.ping()
+        assert (answer.status, bytes(answer.body), answer.reset) == (429, b"later", reset)
+        if reset is None:
+            client.h2.send_data(stream, bytes(size), end_stream=True)
+            client.flush()
+    assert client.finish(client.request("/no")).status == 429
+    client.close()
+
+
 def test_a_reset_by_the_server_is_an_error_answer(h2):
     answer = h2.finish(h2.request("/reset"))
     assert answer.status in (502, 503) or answer.reset is not None

@@ -3,7 +3,7 @@
     h2_server.py PORT NAME [narrow]
 
 /who            its name                        /unread        takes no byte of the body beyond the first window
-/reset          RST_STREAM before an answer     /half          half an answer, then RST_STREAM
+/reset          RST_STREAM before an answer     /half/CODE     half an answer, then RST_STREAM
 /refuse         RST_STREAM(REFUSED_STREAM)      /status/N      that status
 /goaway         answers, then GOAWAY            /sleep/MS      answers after so long
 /count          what came in: {path: number}    /early         103, then 200
@@ -118,7 +118,7 @@ class Session(asyncio.Protocol):
         elif what == "half":
             self.h2.send_headers(stream, [(":status", "200"), ("content-length", "100")])
             self.h2.send_data(stream, b"x" * 50)
-            self.h2.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
+            self.h2.reset_stream(stream, int(detail or h2.errors.ErrorCodes.INTERNAL_ERROR))
         elif what == "grpc":
             self.h2.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc"),
                                           ("grpc-status", "0" if NAME == "good" else detail)], end_stream=True)
