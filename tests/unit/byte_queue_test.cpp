@@ -27,6 +27,11 @@ std::span<const uint8_t> bytes_of(const std::string& text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 
+void use_at_once(ByteQueue& queue, size_t chunks) {
+  queue.append(std::vector<uint8_t>(chunks * Chunk::kBytes));
+  queue.clear();
+}
+
 TEST(ByteQueue, GivesBytesBackInOrderWhateverThePieces) {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     Random random(seed);
@@ -126,18 +131,14 @@ TEST(ByteQueue, ChunksAreUsedAgain) {
 TEST(ByteQueue, ChunksThatNobodyHasNeededForAWhileGoBack) {
   ChunkPool pool;
   ByteQueue queue(pool);
-  const auto hold = [&queue](size_t chunks) {
-    queue.append(std::vector<uint8_t>(chunks * Chunk::kBytes));
-    queue.clear();
-  };
-  hold(10);
+  use_at_once(queue, 10);
   pool.trim_unneeded();
   EXPECT_EQ(pool.kept_bytes(), 10 * sizeof(Chunk));
-  hold(3);
-  hold(1);
+  use_at_once(queue, 3);
+  use_at_once(queue, 1);
   pool.trim_unneeded();
   EXPECT_EQ(pool.kept_bytes(), 3 * sizeof(Chunk));
-  hold(3);
+  use_at_once(queue, 3);
   pool.trim_unneeded();
   EXPECT_EQ(pool.kept_bytes(), 3 * sizeof(Chunk));
   pool.trim_unneeded();
@@ -147,16 +148,12 @@ TEST(ByteQueue, ChunksThatNobodyHasNeededForAWhileGoBack) {
 TEST(ByteQueue, ChunksThatHaveGoneBackAreNotGivenBackAgain) {
   ChunkPool pool;
   ByteQueue queue(pool);
-  const auto hold = [&queue](size_t chunks) {
-    queue.append(std::vector<uint8_t>(chunks * Chunk::kBytes));
-    queue.clear();
-  };
-  hold(10);
+  use_at_once(queue, 10);
   pool.trim_unneeded();
   pool.trim();
   pool.trim_unneeded();
   EXPECT_EQ(pool.kept_bytes(), 0u);
-  hold(2);
+  use_at_once(queue, 2);
   pool.trim_unneeded();
   EXPECT_EQ(pool.kept_bytes(), 2 * sizeof(Chunk));
 }
